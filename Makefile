@@ -1,0 +1,39 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+# cargo shares out the cores itself, and warns of a jobserver that `make -j` announces but keeps shut.
+unexport MAKEFLAGS MFLAGS
+
+.PHONY: help demo test lint tools clean-data need-cargo
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: need-cargo ## run the demonstration: a map over a nats-server of its own
+	@tools/demo
+
+# The cargo test run comes last and nothing is printed after it: its closing lines are what counts.
+test: lint ## all that CI runs: lint, then every test against a real nats-server
+	@server="$$(tools/nats-server)"; \
+	export JETITER_NATS_SERVER="$$server"; \
+	echo "cargo test with $$server"; \
+	cargo test --workspace --locked
+
+lint: need-cargo ## formatting, clippy and the documentation, every warning an error
+	cargo fmt --all -- --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
+
+tools: ## get nats-server and the nats command line client into .tools, print where they are
+	@tools/nats-server
+	@tools/nats
+
+clean-data: ## remove what a local server has stored in .jetiter (stop that server first)
+	rm -rf .jetiter
+
+need-cargo:
+	@command -v cargo >/dev/null || { \
+	  echo "cargo is missing: jetiter needs Rust 1.90 or later." >&2; \
+	  echo "Install it from https://rustup.rs, open a new shell (or: . ~/.cargo/env), try again." >&2; \
+	  exit 1; }

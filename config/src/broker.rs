@@ -1,0 +1,296 @@
+//! A connection and a namespace: what every part of jetiter works through.
+
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::context::{ContextBuilder, PublishError, PublishErrorKind};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::object_store::ObjectInfo;
+use async_nats::jetstream::response::Response;
+use async_nats::jetstream::{self, ErrorCode};
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::names::Namespace;
+use crate::settings::Settings;
+
+/// Which connection, and which namespace on it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Broker {
+    /// The connection.
+    pub client: async_nats::Client,
+    /// JetStream over that connection.
+    pub jetstream: jetstream::Context,
+    /// The prefix of all subjects and assets.
+    pub namespace: Namespace,
+}
+
+/// Why the server did not store a message.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The subject holds a message already, and that one stays.
+    Already,
+    /// The message is larger than the server or the stream takes.
+    TooLarge(String),
+    /// Full, no leader, another write under way, no answer: it may work later.
+    Later(PublishError),
+}
+
+/// What the server says of a stream.
+#[derive(Clone, Debug, Deserialize)]
+pub struct StreamInfo {
+    /// When the stream was created: another time is another stream under the same name.
+    pub created: String,
+    /// The server's clock at the answer, RFC 3339.
+    #[serde(default)]
+    pub ts: String,
+    /// What it holds.
+    pub state: StreamState,
+    /// Of its configuration, what others look at.
+    pub config: StreamLimits,
+}
+
+/// What a stream holds.
+#[derive(Clone, Debug, Deserialize)]
+pub struct StreamState {
+    /// How many messages.
+    pub messages: u64,
+    /// How many bytes.
+    pub bytes: u64,
+    /// The sequence of the first one still there.
+    pub first_seq: u64,
+    /// The sequence of the last one ever stored.
+    pub last_seq: u64,
+    /// How many messages each subject holds, where asked for.
+    #[serde(default)]
+    pub subjects: std::collections::HashMap<String, u64>,
+}
+
+/// The limits of a stream.
+#[derive(Clone, Debug, Deserialize)]
+pub struct StreamLimits {
+    /// The most bytes it may hold; -1 for no limit.
+    #[serde(default)]
+    pub max_bytes: i64,
+}
+
+impl Broker {
+    /// Connects as the settings say. Fails when no server answers, refuses the credentials, is
+    /// too old, or has no JetStream; a connection lost later is made again for ever.
+    pub async fn connect(settings: &Settings, name: &str) -> Result<Broker, Error> {
+        let client = crate::connect::connect(settings, name).await?;
+        crate::connect::check_jetstream(&client).await?;
+        let namespace = settings.namespace.parse()?;
+        Ok(Broker::new(client, namespace, settings.request_timeout))
+    }
+
+    /// Works over a connection that the caller made.
+    pub fn new(client: async_nats::Client, namespace: Namespace, timeout: Duration) -> Broker {
+        // The windows of client and worker bound what is in flight; this one must not be less.
+        let jetstream = ContextBuilder::new()
+            .timeout(timeout)
+            .max_ack_inflight(100_000)
+            .build(client.clone());
+        Broker {
+            client,
+            jetstream,
+            namespace,
+        }
+    }
+
+    /// Publishes without waiting; the future ends with the server's word.
+    pub async fn publish(
+        &self,
+        subject: String,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<jetstream::context::PublishAckFuture, PublishError> {
+        let message = PublishMessage::build().headers(headers).payload(payload);
+        self.jetstream.send_publish(subject, message).await
+    }
+
+    /// Publishes and waits until the server has stored it.
+    pub async fn store(
+        &self,
+        subject: String,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<u64, Refusal> {
+        let stored = match self.publish(subject, headers, payload).await {
+            Ok(waiting) => waiting.await,
+            Err(error) => Err(error),
+        };
+        stored.map(|ack| ack.sequence).map_err(Refusal::of)
+    }
+
+    /// Asks the JetStream API.
+    pub async fn api<T: DeserializeOwned>(
+        &self,
+        subject: String,
+        request: &impl Serialize,
+    ) -> Result<T, ApiError> {
+        match self.jetstream.request(subject, request).await {
+            Ok(Response::Ok(answer)) => Ok(answer),
+            Ok(Response::Err { error }) => Err(ApiError::Refused(error)),
+            Err(error) => Err(ApiError::Unanswered(error.to_string())),
+        }
+    }
+
+    /// What the server says of a stream, with the count of each subject under `filter`.
+    pub async fn stream_info(
+        &self,
+        stream: &str,
+        filter: Option<&str>,
+    ) -> Result<StreamInfo, ApiError> {
+        let request = serde_json::json!({ "subjects_filter": filter.unwrap_or_default() });
+        self.api(format!("STREAM.INFO.{stream}"), &request).await
+    }
+
+    /// The leader's word on the last message of a subject; a direct get may be stale on
+    /// replicas.
+    pub async fn last_message(
+        &self,
+        stream: &str,
+        subject: &str,
+    ) -> Result<Option<StoredMessage>, ApiError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            message: StoredMessage,
+        }
+        let request = serde_json::json!({ "last_by_subj": subject });
+        match self.api(format!("STREAM.MSG.GET.{stream}"), &request).await {
+            Ok(Answer { message }) => Ok(Some(message)),
+            Err(error) if error.is_no_message() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The metadata of an object, with the sequence of the message that holds it; deleted ones
+    /// too.
+    pub async fn object_info(&self, object: &str) -> Result<Option<(u64, ObjectInfo)>, ApiError> {
+        let subject = self.namespace.object_subject(object);
+        let stored = self
+            .last_message(&self.namespace.results_stream(), &subject)
+            .await?;
+        let read = |message: StoredMessage| {
+            Some((
+                message.seq,
+                serde_json::from_slice(&message.payload()).ok()?,
+            ))
+        };
+        Ok(stored.and_then(read))
+    }
+
+    /// Removes a stream's messages under `filter` with a sequence below `below`.
+    pub async fn purge(
+        &self,
+        stream: &str,
+        filter: Option<&str>,
+        below: Option<u64>,
+    ) -> Result<u64, ApiError> {
+        #[derive(Serialize)]
+        struct Request<'a> {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            filter: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            seq: Option<u64>,
+        }
+        #[derive(Deserialize)]
+        struct Answer {
+            purged: u64,
+        }
+        let request = Request { filter, seq: below };
+        let answer: Answer = self.api(format!("STREAM.PURGE.{stream}"), &request).await?;
+        Ok(answer.purged)
+    }
+
+    /// Tells an event about a group, over core NATS: nobody need hear it.
+    pub async fn tell(&self, group: &str, kind: &str, what: &impl Serialize) {
+        let payload = serde_json::to_vec(what).unwrap_or_default();
+        let subject = self.namespace.event_subject(group, kind);
+        // Lossy by design: whoever waits looks again by itself now and then.
+        if let Err(error) = self.client.publish(subject, payload.into()).await {
+            tracing::debug!(group, kind, %error, "an event was not sent");
+        }
+    }
+}
+
+/// A message as the API hands it over.
+#[derive(Clone, Debug, Deserialize)]
+pub struct StoredMessage {
+    /// Its sequence.
+    pub seq: u64,
+    #[serde(default)]
+    data: String,
+}
+
+impl StoredMessage {
+    /// Its payload.
+    pub fn payload(&self) -> Vec<u8> {
+        use base64::Engine;
+        base64::engine::general_purpose::STANDARD
+            .decode(&self.data)
+            .unwrap_or_default()
+    }
+}
+
+/// Why the JetStream API gave no answer that helps.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The server said no.
+    #[error("{0}")]
+    Refused(jetstream::Error),
+    /// The server said nothing in time, or nobody answers at all.
+    #[error("{0}")]
+    Unanswered(String),
+}
+
+impl ApiError {
+    /// There is no message of that subject.
+    pub fn is_no_message(&self) -> bool {
+        self.is(ErrorCode::NO_MESSAGE_FOUND)
+    }
+
+    /// There is no such stream.
+    pub fn is_no_stream(&self) -> bool {
+        self.is(ErrorCode::STREAM_NOT_FOUND)
+    }
+
+    /// There is no such consumer.
+    pub fn is_no_consumer(&self) -> bool {
+        self.is(ErrorCode::CONSUMER_NOT_FOUND)
+    }
+
+    fn is(&self, code: ErrorCode) -> bool {
+        matches!(self, ApiError::Refused(error) if error.error_code() == code)
+    }
+
+    /// As an error of this crate, with what was asked for.
+    pub fn about(self, what: impl Into<String>) -> Error {
+        Error::Api {
+            what: what.into(),
+            reason: self.to_string(),
+        }
+    }
+}
+
+impl Refusal {
+    /// Sorts a failed publish.
+    pub fn of(error: PublishError) -> Refusal {
+        let code = std::error::Error::source(&error)
+            .and_then(|source| source.downcast_ref::<jetstream::Error>())
+            .map(|error| error.error_code());
+        match (error.kind(), code) {
+            (PublishErrorKind::WrongLastSequence, _) => Refusal::Already,
+            (PublishErrorKind::MaxPayloadExceeded, _)
+            | (_, Some(ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM)) => {
+                Refusal::TooLarge(error.to_string())
+            }
+            // 10077 says "full" and also "written already", 10164 says that another write is
+            // under way that may still fail: only 10071 is certain, so ask again.
+            _ => Refusal::Later(error),
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! What client and worker sign before either runs: settings, names, wire forms and the assets on
+//! the server. Imports neither of them, and runs no task of its own.
+
+pub mod broker;
+pub mod call;
+pub mod connect;
+mod context;
+pub mod encoding;
+mod error;
+pub mod names;
+pub mod settings;
+pub mod topology;
+pub mod wire;
+
+pub use broker::Broker;
+pub use error::Error;
+pub use settings::Settings;
+pub use topology::Topology;

@@ -1,0 +1,359 @@
+//! The assets on the server as plain values, made and checked in one place.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{AckPolicy, pull};
+use async_nats::jetstream::stream::{
+    Config, DiscardPolicy, RetentionPolicy, StorageType, SubjectTransform,
+};
+
+use crate::broker::Broker;
+use crate::error::Error;
+use crate::names::{COLLATOR_CONSUMER, Namespace, Queue};
+use crate::settings::{Assets, Settings, Storage};
+use crate::wire::PROTOCOL;
+
+/// What stands on the server for one namespace.
+#[derive(Clone, Debug)]
+pub struct Topology {
+    namespace: Namespace,
+    assets: Assets,
+}
+
+/// Whether an asset was there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// It was made now.
+    Created,
+    /// It was there; its limits were set to what the settings say.
+    Updated,
+    /// It was there, just so.
+    Unchanged,
+}
+
+impl Topology {
+    /// The assets of a namespace.
+    pub fn new(namespace: Namespace, assets: Assets) -> Topology {
+        Topology { namespace, assets }
+    }
+
+    /// The assets of a broker's namespace.
+    pub fn of(broker: &Broker, settings: &Settings) -> Topology {
+        Topology::new(broker.namespace.clone(), settings.assets.clone())
+    }
+
+    /// All streams, in the order in which they are made.
+    pub fn streams(&self) -> Vec<Config> {
+        vec![self.items(), self.cache(), self.results(), self.lease()]
+    }
+
+    /// All consumers of the items stream.
+    pub fn consumers(&self) -> Result<Vec<pull::Config>, Error> {
+        let mut consumers = vec![self.collator()];
+        for queue in &self.assets.queues {
+            consumers.push(self.worker(&queue.parse()?));
+        }
+        Ok(consumers)
+    }
+
+    fn base(&self, name: String, description: &str, subjects: Vec<String>) -> Config {
+        Config {
+            name,
+            subjects,
+            description: Some(description.to_owned()),
+            metadata: HashMap::from([("jetiter.protocol".to_owned(), PROTOCOL.to_string())]),
+            discard: DiscardPolicy::New,
+            num_replicas: self.assets.replicas,
+            storage: match self.assets.storage {
+                Storage::File => StorageType::File,
+                Storage::Memory => StorageType::Memory,
+            },
+            max_messages: -1,
+            max_bytes: -1,
+            max_messages_per_subject: -1,
+            max_message_size: -1,
+            max_consumers: -1,
+            duplicate_window: Duration::from_secs(120),
+            allow_direct: true,
+            ..Config::default()
+        }
+    }
+
+    /// All that submitters publish. A work queue: an acknowledged item is gone. Full, it refuses
+    /// new messages rather than drop old ones.
+    fn items(&self) -> Config {
+        let (source, destination) = self.namespace.lane_transform();
+        Config {
+            retention: RetentionPolicy::WorkQueue,
+            subject_transform: Some(SubjectTransform {
+                source,
+                destination,
+            }),
+            max_bytes: self.assets.items_max_bytes,
+            // Memory for ids is held for the whole window, so it covers a publish's retries and
+            // no more; doubles outside it meet the write-once outcome.
+            duplicate_window: self.assets.duplicate_window,
+            ..self.base(
+                self.namespace.items_stream(),
+                "jetiter: items, seals and cancels",
+                self.namespace.submit_subjects(),
+            )
+        }
+    }
+
+    /// Outcomes and marks of live groups. Write-once: one message per key, the second is
+    /// refused, and neither rollups nor deletes can make room for another.
+    fn cache(&self) -> Config {
+        Config {
+            max_messages_per_subject: 1,
+            discard_new_per_subject: true,
+            deny_delete: true,
+            allow_rollup: false,
+            allow_message_ttl: true,
+            max_bytes: self.assets.cache_max_bytes,
+            ..self.base(
+                self.namespace.cache_stream(),
+                "jetiter: outcomes and marks of live groups",
+                vec![self.namespace.cache_filter()],
+            )
+        }
+    }
+
+    /// One list per finished group, and its records.
+    fn results(&self) -> Config {
+        Config {
+            allow_rollup: true,
+            allow_message_ttl: true,
+            max_bytes: self.assets.results_max_bytes,
+            ..self.base(
+                self.namespace.results_stream(),
+                "jetiter: results and records",
+                self.namespace.results_subjects(),
+            )
+        }
+    }
+
+    /// The collator's lease, which goes by itself when it is not renewed.
+    fn lease(&self) -> Config {
+        Config {
+            max_messages_per_subject: 1,
+            allow_rollup: true,
+            deny_delete: true,
+            max_age: self.assets.lease,
+            duplicate_window: self.assets.lease.min(Duration::from_secs(120)),
+            ..self.base(
+                self.namespace.lease_stream(),
+                "jetiter: which collator works",
+                vec![format!("$KV.{}-lease.>", self.namespace)],
+            )
+        }
+    }
+
+    fn worker(&self, queue: &Queue) -> pull::Config {
+        pull::Config {
+            durable_name: Some(self.namespace.worker_consumer(queue)),
+            description: Some(format!("jetiter: items of the queue {queue}")),
+            filter_subject: self.namespace.work_filter(queue),
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: self.assets.ack_wait,
+            // A message past a delivery limit would stay in a work queue for ever; the worker
+            // counts begins instead.
+            max_deliver: -1,
+            max_ack_pending: self.assets.max_ack_pending,
+            // Can't be changed later, and a pull over it is dropped without a word.
+            max_waiting: 4096,
+            ..pull::Config::default()
+        }
+    }
+
+    fn collator(&self) -> pull::Config {
+        pull::Config {
+            durable_name: Some(COLLATOR_CONSUMER.to_owned()),
+            description: Some("jetiter: seals and cancels".to_owned()),
+            filter_subjects: self.namespace.control_filters(),
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: self.assets.ack_wait,
+            max_deliver: -1,
+            max_ack_pending: self.assets.max_ack_pending,
+            ..pull::Config::default()
+        }
+    }
+
+    /// Makes what is missing and sets the limits of what is there. An asset whose nature is
+    /// another one is left alone and named in the error.
+    pub async fn ensure(&self, broker: &Broker) -> Result<Vec<(String, Made)>, Error> {
+        let mut made = Vec::new();
+        for wanted in self.streams() {
+            made.push((wanted.name.clone(), ensure_stream(broker, wanted).await?));
+        }
+        let items = self.namespace.items_stream();
+        let stream = broker.jetstream.get_stream_no_info(&items).await;
+        let stream = stream.map_err(|error| api(&items, error))?;
+        for wanted in self.consumers()? {
+            let name = wanted.durable_name.clone().unwrap_or_default();
+            let found = stream.get_consumer::<pull::Config>(&name).await;
+            let created = stream.create_consumer(wanted).await;
+            created.map_err(|error| api(&format!("the consumer {name} of {items}"), error))?;
+            made.push((
+                name,
+                if found.is_ok() {
+                    Made::Unchanged
+                } else {
+                    Made::Created
+                },
+            ));
+        }
+        Ok(made)
+    }
+
+    /// Checks that every stream is there and of the right nature.
+    pub async fn check(&self, broker: &Broker) -> Result<(), Error> {
+        for wanted in self.streams() {
+            let found = broker.jetstream.get_stream(&wanted.name).await;
+            let found = found.map_err(|error| missing(&wanted.name, error))?;
+            same_nature(&found.cached_info().config, &wanted)?;
+        }
+        Ok(())
+    }
+}
+
+async fn ensure_stream(broker: &Broker, wanted: Config) -> Result<Made, Error> {
+    let found = match broker.jetstream.get_stream(&wanted.name).await {
+        Ok(stream) => stream.cached_info().config.clone(),
+        Err(error) => match missing(&wanted.name, error) {
+            Error::AssetMissing { .. } => {
+                let name = wanted.name.clone();
+                let created = broker.jetstream.create_stream(wanted).await;
+                return created
+                    .map(|_| Made::Created)
+                    .map_err(|error| api(&name, error));
+            }
+            other => return Err(other),
+        },
+    };
+    same_nature(&found, &wanted)?;
+    if same_limits(&found, &wanted) {
+        return Ok(Made::Unchanged);
+    }
+    let name = wanted.name.clone();
+    let updated = broker.jetstream.update_stream(wanted).await;
+    updated
+        .map(|_| Made::Updated)
+        .map_err(|error| api(&name, error))
+}
+
+fn missing(asset: &str, error: async_nats::jetstream::context::GetStreamError) -> Error {
+    use async_nats::jetstream::ErrorCode;
+    use async_nats::jetstream::context::GetStreamErrorKind::JetStream;
+    match error.kind() {
+        JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+            Error::AssetMissing {
+                asset: format!("the stream {asset}"),
+            }
+        }
+        _ => api(asset, error),
+    }
+}
+
+fn api(asset: &str, error: impl std::fmt::Display) -> Error {
+    Error::Api {
+        what: asset.to_owned(),
+        reason: error.to_string(),
+    }
+}
+
+/// The settings on which the guarantees rest.
+fn same_nature(found: &Config, wanted: &Config) -> Result<(), Error> {
+    macro_rules! compare {
+        ($($field:ident),*) => { $(
+            if found.$field != wanted.$field {
+                return Err(Error::AssetDiffers {
+                    asset: format!("the stream {}", wanted.name),
+                    setting: stringify!($field),
+                    found: format!("{:?}", found.$field),
+                    wanted: format!("{:?}", wanted.$field),
+                });
+            }
+        )* };
+    }
+    compare!(
+        retention,
+        discard,
+        discard_new_per_subject,
+        max_messages_per_subject,
+        subjects,
+        subject_transform,
+        deny_delete,
+        deny_purge,
+        allow_rollup,
+        allow_message_ttl,
+        allow_direct
+    );
+    Ok(())
+}
+
+/// The settings that an operator may choose, and that the server lets change.
+fn same_limits(found: &Config, wanted: &Config) -> bool {
+    found.max_bytes == wanted.max_bytes
+        && found.num_replicas == wanted.num_replicas
+        && found.duplicate_window == wanted.duplicate_window
+        && found.max_age == wanted.max_age
+        && found.description == wanted.description
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topology() -> Topology {
+        Topology::new("jetiter".parse().unwrap(), Assets::default())
+    }
+
+    #[test]
+    fn the_cache_is_write_once() {
+        let cache = topology().cache();
+        assert_eq!(cache.name, "KV_jetiter-cache");
+        assert!(cache.discard_new_per_subject && cache.deny_delete && !cache.allow_rollup);
+        assert_eq!(
+            (cache.discard, cache.max_messages_per_subject),
+            (DiscardPolicy::New, 1)
+        );
+    }
+
+    #[test]
+    fn the_items_are_a_work_queue_that_drops_nothing() {
+        let items = topology().items();
+        assert_eq!(
+            (items.retention, items.discard),
+            (RetentionPolicy::WorkQueue, DiscardPolicy::New)
+        );
+        let transform = items.subject_transform.unwrap();
+        assert_eq!(transform.source, "jetiter.item.*.*.>");
+        assert_eq!(
+            transform.destination,
+            "jetiter.work.$1.{{partition(1,2)}}.$2.>"
+        );
+    }
+
+    #[test]
+    fn no_delivery_limit_strands_an_item() {
+        for consumer in topology().consumers().unwrap() {
+            assert_eq!(consumer.max_deliver, -1);
+        }
+    }
+
+    #[test]
+    fn another_nature_is_named() {
+        let wanted = topology().cache();
+        let found = Config {
+            allow_rollup: true,
+            ..wanted.clone()
+        };
+        let error = same_nature(&found, &wanted).unwrap_err().to_string();
+        assert!(
+            error.contains("KV_jetiter-cache") && error.contains("allow_rollup"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,335 @@
+//! The collator at work: the shell around the tally. One loop owns all state; whatever takes
+//! time runs beside it and reports back.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
+
+use jetiter_config::broker::Broker;
+use jetiter_config::names::{Entry as Key, Mark};
+use jetiter_config::settings;
+use jetiter_config::wire::{self, End, Progress, Summary};
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+use super::buffer::Buffer;
+use super::chore::{Chore, Done};
+use super::cleaner::{Cleaner, Dead, Purge};
+use super::collation::{Collated, Collation, Failed};
+use super::follower::{Entry, Followed, Follower};
+use super::outcome::Stored;
+use crate::tally::{Event, Logged, Tally, Verdict};
+
+/// How often the collator looks after what no event tells.
+const UPKEEP: Duration = Duration::from_secs(1);
+/// The most groups whose progress is told at once.
+const TOLD_AT_ONCE: usize = 256;
+/// A purge that makes others wait is followed by so many times its length of rest.
+const REST: u32 = 4;
+
+/// A decided group on its way to a result.
+struct Decided {
+    verdict: Verdict,
+    kept: Option<Vec<Stored>>,
+    look_first: bool,
+}
+
+/// How the collation of a group ended.
+struct Ended {
+    group: String,
+    /// A collator before this one may have left chunks.
+    had_orphans: bool,
+    collated: Result<Collated, Failed>,
+}
+
+pub(super) struct Active {
+    pub(super) broker: Broker,
+    pub(super) settings: settings::Collator,
+    follower: Follower,
+    pub(super) tally: Tally,
+    buffer: Buffer,
+    cleaner: Cleaner,
+    waiting: VecDeque<Decided>,
+    collations: JoinSet<Ended>,
+    pub(super) chores: JoinSet<Done>,
+    purging: bool,
+    dear_again: Instant,
+    changed: HashSet<String>,
+    /// Live groups that have no result, by the leader's word.
+    pub(super) verified: HashSet<String>,
+    /// Groups that were told to be short of items.
+    pub(super) short: HashSet<String>,
+}
+
+impl Active {
+    pub(super) fn new(broker: &Broker, settings: &settings::Collator) -> Active {
+        Active {
+            broker: broker.clone(),
+            settings: settings.clone(),
+            follower: Follower::new(broker),
+            tally: Tally::default(),
+            buffer: Buffer::new(settings.buffer),
+            cleaner: Cleaner::default(),
+            waiting: VecDeque::new(),
+            collations: JoinSet::new(),
+            chores: JoinSet::new(),
+            purging: false,
+            dear_again: Instant::now(),
+            changed: HashSet::new(),
+            verified: HashSet::new(),
+            short: HashSet::new(),
+        }
+    }
+
+    /// Works until it is dropped. Everything it knows is in the log: the next one reads it again.
+    pub(super) async fn run(mut self) {
+        let mut progress = interval(self.settings.progress_every);
+        let mut upkeep = interval(UPKEEP);
+        progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                followed = self.follower.next() => self.follow(followed),
+                Some(Ok(ended)) = self.collations.join_next() => self.end(ended).await,
+                Some(Ok(done)) = self.chores.join_next() => self.finish(done).await,
+                _ = progress.tick() => self.tell_progress().await,
+                _ = upkeep.tick() => self.begin(Chore::Look),
+            }
+            self.start_collations();
+            self.clean();
+        }
+    }
+
+    fn follow(&mut self, followed: Followed) {
+        match followed {
+            Followed::Entry(entry) => self.take(entry),
+            Followed::Nothing => {}
+            Followed::Another => self.forget_all(),
+        }
+    }
+
+    fn take(&mut self, entry: Entry) {
+        let Entry { seq, at, message } = entry;
+        // What is no key of ours belongs to no group; it goes with the next floor.
+        let Some((group, key)) = self.broker.namespace.parse_entry(&message.subject) else {
+            return;
+        };
+        let event = event(key, &message);
+        let is_outcome = matches!(event, Event::Outcome { .. });
+        if let (true, Key::Outcome(id)) = (is_outcome, key) {
+            let decided = self.tally.get(group).is_some_and(|live| live.is_decided());
+            if !decided {
+                self.buffer.keep(group, Stored::of(id, &message));
+            }
+        }
+        let verdict = self.tally.take(Logged {
+            seq,
+            at,
+            group,
+            event,
+        });
+        match verdict {
+            Some(verdict) => {
+                let kept = self.buffer.take(group);
+                // Nothing kept and nothing to read: an empty group.
+                let kept = if verdict.outcomes == 0 {
+                    Some(Vec::new())
+                } else {
+                    kept
+                };
+                let look_first = self.follower.is_replay(verdict.first);
+                self.waiting.push_back(Decided {
+                    verdict,
+                    kept,
+                    look_first,
+                });
+            }
+            None if is_outcome => {
+                if !self.changed.contains(group) {
+                    self.changed.insert(group.to_owned());
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn start_collations(&mut self) {
+        while self.collations.len() < self.settings.collations {
+            let Some(decided) = self.waiting.pop_front() else {
+                return;
+            };
+            let collation = Collation {
+                broker: self.broker.clone(),
+                chunk: self.settings.chunk,
+                done_ttl: self.settings.done_ttl,
+                log: self.follower.log().to_owned(),
+            };
+            self.collations.spawn(collate(collation, decided));
+        }
+    }
+
+    async fn end(&mut self, ended: Ended) {
+        match ended.collated {
+            Ok(Collated::Committed(summary)) => {
+                if ended.had_orphans {
+                    self.begin(Chore::RemoveOrphans(summary));
+                }
+                self.bury(&ended.group);
+            }
+            Ok(Collated::Conflict(winner)) => self.conflict(&ended.group, winner).await,
+            Err(error) => {
+                // The tally is not what the log is: read it again from the start.
+                tracing::error!(group = ended.group, %error, "the log was changed under us");
+                self.follower = Follower::new(&self.broker);
+                self.forget_all();
+            }
+        }
+    }
+
+    /// Another result stands under the group's id: it stays, and this one's entries go.
+    pub(super) async fn conflict(&mut self, group: &str, winner: Option<Summary>) {
+        let items = winner.map_or("a foreign object".to_owned(), |w| {
+            format!("{} items", w.len())
+        });
+        let reason = format!(
+            "the group {group} has a result already ({items}): it stays, what came under the \
+             same id is removed; use a new id, or delete the result first"
+        );
+        tracing::warn!(group, reason);
+        self.broker
+            .tell(group, "conflict", &json!({ "reason": reason }))
+            .await;
+        self.bury(group);
+    }
+
+    /// The group's entries are of no use any more.
+    pub(super) fn bury(&mut self, group: &str) {
+        self.buffer.take(group);
+        self.verified.remove(group);
+        self.short.remove(group);
+        self.changed.remove(group);
+        if let Some(live) = self.tally.forget(group) {
+            let group = group.to_owned();
+            let (first, last, entries) = (live.first, live.last, live.entries);
+            self.cleaner.bury(Dead {
+                group,
+                first,
+                last,
+                entries,
+            });
+        }
+    }
+
+    fn forget_all(&mut self) {
+        tracing::warn!("the cache's log is another one: all groups are read anew");
+        self.collations.abort_all();
+        self.waiting.clear();
+        self.tally = Tally::default();
+        self.cleaner = Cleaner::default();
+        self.buffer.clear();
+        self.changed.clear();
+        self.verified.clear();
+        self.short.clear();
+    }
+
+    /// One purge in flight, no more: each holds up the stream's writers.
+    fn clean(&mut self) {
+        if self.purging {
+            return;
+        }
+        let dear = Instant::now() >= self.dear_again;
+        let next = self
+            .cleaner
+            .next(self.tally.floor(), self.follower.seen(), dear);
+        if let Some(purge) = next {
+            self.purging = true;
+            self.begin(Chore::Purge(purge));
+        }
+    }
+
+    /// A purge is over.
+    pub(super) fn purged(&mut self, purge: &Purge, took: Duration) {
+        self.purging = false;
+        if matches!(purge, Purge::Group(_)) {
+            self.dear_again = Instant::now() + took * REST;
+        }
+    }
+
+    /// What the server says of the log, against what was followed.
+    pub(super) fn is_same_log(&self, created: &str, last: u64) -> bool {
+        self.follower.is_same(created, last)
+    }
+
+    /// Looks at the log anew.
+    pub(super) fn reopen_log(&mut self) {
+        self.follower.reopen();
+    }
+
+    async fn tell_progress(&mut self) {
+        let groups: Vec<String> = self.changed.iter().take(TOLD_AT_ONCE).cloned().collect();
+        for group in groups {
+            self.changed.remove(&group);
+            let Some(live) = self.tally.get(&group) else {
+                continue;
+            };
+            let progress = Progress {
+                total: live.seal.as_ref().map(|seal| seal.total),
+                done: live.counted(),
+                failed: live.failed,
+            };
+            self.broker.tell(&group, "progress", &progress).await;
+        }
+    }
+}
+
+/// What an entry of the log says.
+fn event(key: Key, message: &async_nats::Message) -> Event {
+    let read = match key {
+        Key::Outcome(id) => {
+            let failed = wire::is_failed(message.headers.as_ref());
+            return Event::Outcome { id, failed };
+        }
+        Key::Try(..) | Key::Mark(Mark::Done) => return Event::Other,
+        Key::Mark(Mark::Seal) => serde_json::from_slice(&message.payload).map(Event::Sealed),
+        Key::Mark(Mark::End) => {
+            serde_json::from_slice(&message.payload).map(|end: End| Event::Ended(end.state))
+        }
+    };
+    read.unwrap_or_else(|error| {
+        tracing::warn!(subject = %message.subject, %error, "a forged mark is passed over");
+        Event::Other
+    })
+}
+
+/// Collates until it is done. Storage that is out of reach comes back, or the lease is lost and
+/// this ends with it.
+async fn collate(collation: Collation, decided: Decided) -> Ended {
+    let Decided {
+        verdict,
+        kept,
+        mut look_first,
+    } = decided;
+    let mut pause = Duration::from_millis(100);
+    loop {
+        let had_orphans = look_first;
+        match collation.run(&verdict, kept.as_deref(), look_first).await {
+            Err(Failed::Again(reason)) => {
+                tracing::warn!(
+                    group = verdict.group,
+                    reason,
+                    "not collated yet, trying again"
+                );
+                look_first = true;
+                sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(5));
+            }
+            collated => {
+                return Ended {
+                    group: verdict.group,
+                    had_orphans,
+                    collated,
+                };
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Follows the cache's log: every entry once, in order, from the first one on.
+
+use std::time::Duration;
+
+use async_nats::Message;
+use async_nats::jetstream;
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use jetiter_config::broker::Broker;
+
+use crate::pull::{Pull, Pulled};
+
+/// How many entries may be on their way.
+const WINDOW: usize = 4096;
+
+/// A pull consumer on a stream from some sequence on, without acknowledgements.
+pub(crate) async fn read_from(
+    broker: &Broker,
+    stream: &str,
+    filter: String,
+    first: u64,
+) -> Result<Pull, String> {
+    let config = pull::Config {
+        filter_subject: filter,
+        deliver_policy: DeliverPolicy::ByStartSequence {
+            start_sequence: first.max(1),
+        },
+        ack_policy: AckPolicy::None,
+        memory_storage: true,
+        num_replicas: 1,
+        inactive_threshold: Duration::from_secs(30),
+        ..pull::Config::default()
+    };
+    let handle = broker.jetstream.get_stream_no_info(stream).await;
+    let handle = handle.map_err(|error| error.to_string())?;
+    let consumer = handle
+        .create_consumer(config)
+        .await
+        .map_err(|error| error.to_string())?;
+    let name = &consumer.cached_info().name;
+    Pull::open(broker, stream, name)
+        .await
+        .map_err(|error| error.to_string())
+}
+
+/// What the log brought.
+pub(crate) enum Followed {
+    /// The next entry.
+    Entry(Entry),
+    /// Nothing yet.
+    Nothing,
+    /// This is another log than before: all that was learnt from the old one is void.
+    Another,
+}
+
+/// One entry of the log.
+pub(crate) struct Entry {
+    /// Its sequence.
+    pub(crate) seq: u64,
+    /// When the server stored it, milliseconds since 1970.
+    pub(crate) at: u64,
+    /// Subject, headers and payload.
+    pub(crate) message: Message,
+}
+
+/// Reads the position of a delivered message: its sequence in the stream, its sequence in the
+/// consumer, when it was stored.
+pub(crate) fn position(broker: &Broker, message: Message) -> Option<(u64, Entry)> {
+    let message = jetstream::Message {
+        message,
+        context: broker.jetstream.clone(),
+    };
+    let info = message.info().ok()?;
+    let at = u64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).ok()?;
+    let (seq, delivery) = (info.stream_sequence, info.consumer_sequence);
+    Some((
+        delivery,
+        Entry {
+            seq,
+            at,
+            message: message.message,
+        },
+    ))
+}
+
+/// Where in which log.
+pub(crate) struct Follower {
+    broker: Broker,
+    stream: String,
+    pull: Option<Pull>,
+    /// When the log was created; empty before the first look.
+    log: String,
+    /// The sequence of the last entry seen.
+    seen: u64,
+    /// The last sequence of the log when it was opened: up to here it is a replay.
+    replay_to: u64,
+    delivered: u64,
+}
+
+impl Follower {
+    pub(crate) fn new(broker: &Broker) -> Follower {
+        Follower {
+            broker: broker.clone(),
+            stream: broker.namespace.cache_stream(),
+            pull: None,
+            log: String::new(),
+            seen: 0,
+            replay_to: 0,
+            delivered: 0,
+        }
+    }
+
+    /// When the log was created.
+    pub(crate) fn log(&self) -> &str {
+        &self.log
+    }
+
+    /// The sequence of the last entry seen.
+    pub(crate) fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Whether an entry stood in the log before this follower came.
+    pub(crate) fn is_replay(&self, seq: u64) -> bool {
+        seq <= self.replay_to
+    }
+
+    /// Whether the stream is still the log that was followed so far: a restored or re-created
+    /// one has another time of creation, or ends before what was seen.
+    pub(crate) fn is_same(&self, created: &str, last: u64) -> bool {
+        self.log == created && last >= self.seen
+    }
+
+    /// The next entry. May be dropped at any await.
+    pub(crate) async fn next(&mut self) -> Followed {
+        let Some(pull) = &mut self.pull else {
+            return self.open().await;
+        };
+        match pull.next(WINDOW).await {
+            Pulled::Nothing => Followed::Nothing,
+            Pulled::Message(message) => self.accept(message),
+            Pulled::Lost(reason) => {
+                tracing::warn!(reason, "the cache's log is out of reach");
+                self.pull = None;
+                Followed::Nothing
+            }
+        }
+    }
+
+    /// Looks at the stream anew and goes on behind what was seen.
+    pub(crate) fn reopen(&mut self) {
+        self.pull = None;
+    }
+
+    fn accept(&mut self, message: Message) -> Followed {
+        match position(&self.broker, message) {
+            Some((delivery, entry)) if delivery == self.delivered + 1 => {
+                self.delivered = delivery;
+                self.seen = entry.seq;
+                Followed::Entry(entry)
+            }
+            _ => {
+                // One was lost on the way: order is all, so begin again behind the last one.
+                self.pull = None;
+                Followed::Nothing
+            }
+        }
+    }
+
+    async fn open(&mut self) -> Followed {
+        match self.try_open().await {
+            Ok(followed) => followed,
+            Err(reason) => {
+                tracing::warn!(reason, "the cache's log can't be followed, trying again");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                Followed::Nothing
+            }
+        }
+    }
+
+    async fn try_open(&mut self) -> Result<Followed, String> {
+        let info = self
+            .broker
+            .stream_info(&self.stream, None)
+            .await
+            .map_err(|e| e.to_string())?;
+        let first_look = self.log.is_empty();
+        let same = self.is_same(&info.created, info.state.last_seq);
+        if !same {
+            self.seen = 0;
+            self.replay_to = info.state.last_seq;
+        }
+        let filter = self.broker.namespace.cache_filter();
+        let pull = read_from(&self.broker, &self.stream, filter, self.seen + 1).await?;
+        self.log = info.created;
+        self.delivered = 0;
+        self.pull = Some(pull);
+        Ok(if same || first_look {
+            Followed::Nothing
+        } else {
+            Followed::Another
+        })
+    }
+}

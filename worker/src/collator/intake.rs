@@ -1,0 +1,142 @@
+//! Seals and cancels become marks in the cache, so that one log decides everything.
+
+use async_nats::Message;
+use async_nats::jetstream;
+use jetiter_config::broker::{Broker, Refusal};
+use jetiter_config::names::{COLLATOR_CONSUMER, Control, Entry, Mark};
+use jetiter_config::wire::{End, Seal, State, once_headers};
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio::time::{Duration, sleep};
+
+use crate::pull::{Pull, Pulled};
+
+/// How many seals may be on their way to becoming marks.
+const WINDOW: usize = 256;
+
+/// Takes in seals and cancels until it is dropped.
+pub(crate) async fn run(broker: &Broker) {
+    let items = broker.namespace.items_stream();
+    loop {
+        let reason = match Pull::open(broker, &items, COLLATOR_CONSUMER).await {
+            Ok(pull) => pull_all(broker, pull).await,
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!(reason, "no seals come, trying again");
+        sleep(Duration::from_millis(500)).await;
+    }
+}
+
+async fn pull_all(broker: &Broker, mut pull: Pull) -> String {
+    let mut running = JoinSet::new();
+    loop {
+        while running.try_join_next().is_some() {}
+        if running.len() >= WINDOW {
+            running.join_next().await;
+        }
+        match pull.next(WINDOW - running.len()).await {
+            Pulled::Message(message) => {
+                let broker = broker.clone();
+                running.spawn(async move { take(&broker, message).await });
+            }
+            Pulled::Nothing => {}
+            Pulled::Lost(reason) => return reason,
+        }
+    }
+}
+
+async fn take(broker: &Broker, message: Message) {
+    let answer = match broker.namespace.parse_control(&message.subject) {
+        Some(Control::Seal(group)) => seal(broker, group, &message).await,
+        Some(Control::Cancel(group)) => end(broker, group, State::Cancelled).await,
+        None => {
+            tracing::warn!(subject = %message.subject, "a malformed subject is dropped");
+            jetstream::AckKind::Term
+        }
+    };
+    let message = jetstream::Message {
+        message,
+        context: broker.jetstream.clone(),
+    };
+    // Unacknowledged it would come again, find its mark written, and be acknowledged then.
+    message.ack_with(answer).await.ok();
+}
+
+async fn seal(broker: &Broker, group: &str, message: &Message) -> jetstream::AckKind {
+    let seal = match Seal::from_message(message.headers.as_ref(), &message.payload) {
+        Ok(seal) => seal,
+        Err(error) => {
+            let reason = format!("the seal is refused: {error}");
+            tracing::warn!(group, reason);
+            broker
+                .tell(group, "rejected", &json!({ "reason": reason }))
+                .await;
+            // It will not get better by coming again.
+            return jetstream::AckKind::Term;
+        }
+    };
+    match write_mark(broker, group, Mark::Seal, &seal).await {
+        Ok(()) => jetstream::AckKind::Ack,
+        Err(Refusal::Already) => {
+            compare(broker, group, &seal).await;
+            jetstream::AckKind::Ack
+        }
+        Err(refusal) => {
+            tracing::warn!(group, ?refusal, "the seal is not stored yet");
+            jetstream::AckKind::Nak(Some(Duration::from_secs(1)))
+        }
+    }
+}
+
+/// The first seal counts; another total is told, since somebody is wrong.
+async fn compare(broker: &Broker, group: &str, seal: &Seal) {
+    let ns = &broker.namespace;
+    let subject = ns.entry_subject(group, Entry::Mark(Mark::Seal));
+    let Ok(Some(first)) = broker.last_message(&ns.cache_stream(), &subject).await else {
+        return;
+    };
+    let Ok(first) = serde_json::from_slice::<Seal>(&first.payload()) else {
+        return;
+    };
+    if first.total != seal.total {
+        let reason = format!(
+            "sealed a second time with total {}: the first one, {}, counts",
+            seal.total, first.total
+        );
+        tracing::warn!(group, reason);
+        broker
+            .tell(group, "conflict", &json!({ "reason": reason }))
+            .await;
+    }
+}
+
+/// Ends a group: the mark first, so that it is decided, then its waiting items go.
+pub(crate) async fn end(broker: &Broker, group: &str, state: State) -> jetstream::AckKind {
+    match write_mark(broker, group, Mark::End, &End { state }).await {
+        Ok(()) | Err(Refusal::Already) => {}
+        Err(refusal) => {
+            tracing::warn!(group, ?refusal, "the end is not stored yet");
+            return jetstream::AckKind::Nak(Some(Duration::from_secs(1)));
+        }
+    }
+    let ns = &broker.namespace;
+    let waiting = ns.waiting_filter(group);
+    if let Err(error) = broker.purge(&ns.items_stream(), Some(&waiting), None).await {
+        tracing::warn!(group, %error, "the waiting items are not removed; they will be run");
+    }
+    jetstream::AckKind::Ack
+}
+
+async fn write_mark(
+    broker: &Broker,
+    group: &str,
+    mark: Mark,
+    payload: &impl serde::Serialize,
+) -> Result<(), Refusal> {
+    let subject = broker.namespace.entry_subject(group, Entry::Mark(mark));
+    let payload = serde_json::to_vec(payload).unwrap_or_default();
+    broker
+        .store(subject, once_headers(), payload.into())
+        .await
+        .map(drop)
+}

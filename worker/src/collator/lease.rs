@@ -1,0 +1,97 @@
+//! One collator works, the others stand by. The lease saves work; nothing rests on it: two that
+//! work write the same lists.
+
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use jetiter_config::broker::{Broker, Refusal};
+use jetiter_config::wire;
+use tokio::time::{Instant, sleep};
+
+/// The lease, held. The server drops it when it is not renewed.
+pub(crate) struct Lease {
+    broker: Broker,
+    holder: String,
+    seq: u64,
+    lasts: Duration,
+}
+
+impl Lease {
+    /// Waits until the lease is free and takes it.
+    pub(crate) async fn acquire(broker: &Broker, holder: &str) -> Lease {
+        let mut said = false;
+        loop {
+            let lasts = lasts(broker).await;
+            match write(broker, holder, 0).await {
+                Ok(seq) => {
+                    let (broker, holder) = (broker.clone(), holder.to_owned());
+                    return Lease {
+                        broker,
+                        holder,
+                        seq,
+                        lasts,
+                    };
+                }
+                Err(Refusal::Already) if !said => {
+                    said = true;
+                    tracing::info!("another collator works, this one stands by");
+                }
+                Err(Refusal::Already) => {}
+                Err(refusal) => tracing::warn!(?refusal, "the lease is out of reach"),
+            }
+            sleep(lasts / 3).await;
+        }
+    }
+
+    /// Renews the lease until it is lost.
+    pub(crate) async fn keep(&mut self) {
+        let mut renewed = Instant::now();
+        loop {
+            sleep(self.lasts / 3).await;
+            match write(&self.broker, &self.holder, self.seq).await {
+                Ok(seq) => {
+                    self.seq = seq;
+                    renewed = Instant::now();
+                }
+                // Somebody took it: it had run out.
+                Err(Refusal::Already) => return,
+                Err(refusal) => {
+                    tracing::warn!(?refusal, "the lease was not renewed");
+                    if renewed.elapsed() > self.lasts {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives the lease back, so that nobody waits for it to run out.
+    pub(crate) async fn release(self) {
+        let ns = &self.broker.namespace;
+        let filter = ns.lease_subject();
+        // Below our own next sequence: a successor's lease stays.
+        let below = Some(self.seq + 1);
+        self.broker
+            .purge(&ns.lease_stream(), Some(&filter), below)
+            .await
+            .ok();
+    }
+}
+
+async fn write(broker: &Broker, holder: &str, expected: u64) -> Result<u64, Refusal> {
+    let mut headers = HeaderMap::new();
+    headers.insert(wire::EXPECTED_LAST, expected.to_string());
+    let holder = holder.to_owned().into_bytes().into();
+    broker
+        .store(broker.namespace.lease_subject(), headers, holder)
+        .await
+}
+
+/// How long the server keeps a lease: it was said when the assets were made.
+async fn lasts(broker: &Broker) -> Duration {
+    let name = broker.namespace.lease_stream();
+    let stream = broker.jetstream.get_stream(name).await;
+    stream.map_or(Duration::from_secs(6), |stream| {
+        stream.cached_info().config.max_age
+    })
+}

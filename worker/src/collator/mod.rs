@@ -1,0 +1,60 @@
+//! The collator: detects that a group is complete, writes its list, cleans its keys.
+
+mod active;
+mod buffer;
+mod chore;
+mod cleaner;
+mod collation;
+mod follower;
+mod intake;
+mod lease;
+mod outcome;
+mod upload;
+
+use jetiter_config::broker::Broker;
+use jetiter_config::settings::{self, Settings};
+
+use crate::error::Error;
+use active::Active;
+use lease::Lease;
+
+/// Collates the groups of one namespace. Start as many as you like: one works, the others stand
+/// by.
+pub struct Collator {
+    broker: Broker,
+    settings: settings::Collator,
+    name: String,
+}
+
+impl Collator {
+    /// Checks the assets; nothing is collated yet.
+    pub async fn new(broker: &Broker, settings: &Settings) -> Result<Collator, Error> {
+        jetiter_config::Topology::of(broker, settings)
+            .check(broker)
+            .await?;
+        let (broker, settings) = (broker.clone(), settings.collator.clone());
+        Ok(Collator {
+            broker,
+            settings,
+            name: crate::worker::name(),
+        })
+    }
+
+    /// Works, or stands by, until `stop` ends.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        tokio::pin!(stop);
+        loop {
+            let mut lease = tokio::select! {
+                lease = Lease::acquire(&self.broker, &self.name) => lease,
+                () = &mut stop => return,
+            };
+            tracing::info!(name = self.name, "this collator works");
+            tokio::select! {
+                () = Active::new(&self.broker, &self.settings).run() => {}
+                () = intake::run(&self.broker) => {}
+                () = lease.keep() => tracing::warn!("the lease is lost, standing by"),
+                () = &mut stop => return lease.release().await,
+            }
+        }
+    }
+}

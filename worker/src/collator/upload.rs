@@ -1,0 +1,195 @@
+//! Writes one object in the object-store format (ADR-20): chunks in flight, metadata apart.
+//!
+//! async-nats's own `put` waits for each chunk. This one keeps a window of them in flight, and
+//! leaves the metadata to its caller: publishing that is the commit.
+
+use std::collections::{HashMap, VecDeque};
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::context::PublishAckFuture;
+use async_nats::jetstream::object_store::{ObjectInfo, ObjectOptions};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE;
+use bytes::{Bytes, BytesMut};
+use jetiter_config::broker::Broker;
+use jetiter_config::wire;
+use sha2::{Digest, Sha256};
+
+/// How many chunks may be unacknowledged.
+const WINDOW: usize = 16;
+
+/// An upload under way.
+pub(crate) struct Upload {
+    broker: Broker,
+    nuid: String,
+    subject: String,
+    chunk: usize,
+    ttl: Option<String>,
+    buffer: BytesMut,
+    digest: Sha256,
+    size: usize,
+    chunks: usize,
+    in_flight: VecDeque<PublishAckFuture>,
+}
+
+/// An upload whose every chunk is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Uploaded {
+    pub(crate) nuid: String,
+    pub(crate) chunks: usize,
+    pub(crate) size: usize,
+    pub(crate) digest: String,
+}
+
+impl Upload {
+    /// Begins an upload for a group. `ttl` is how long the server keeps each chunk.
+    pub(crate) fn begin(broker: &Broker, group: &str, chunk: usize, ttl: Option<String>) -> Upload {
+        let nuid = format!(
+            "{group}.{}",
+            broker.client.new_inbox().rsplit('.').next().unwrap_or("0")
+        );
+        Upload {
+            subject: broker.namespace.chunk_subject(&nuid),
+            broker: broker.clone(),
+            nuid,
+            chunk,
+            ttl,
+            buffer: BytesMut::with_capacity(chunk),
+            digest: Sha256::new(),
+            size: 0,
+            chunks: 0,
+            in_flight: VecDeque::with_capacity(WINDOW),
+        }
+    }
+
+    /// The upload's own part of the chunks' subject.
+    pub(crate) fn nuid(&self) -> &str {
+        &self.nuid
+    }
+
+    /// Adds bytes. An error makes the whole upload void: a chunk sent again would stand behind
+    /// later ones.
+    pub(crate) async fn write(&mut self, mut bytes: &[u8]) -> Result<(), String> {
+        while !bytes.is_empty() {
+            let room = self.chunk - self.buffer.len();
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            self.buffer.extend_from_slice(now);
+            bytes = later;
+            if self.buffer.len() == self.chunk {
+                self.send().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the rest and waits for every chunk's acknowledgement.
+    pub(crate) async fn finish(mut self) -> Result<Uploaded, String> {
+        if !self.buffer.is_empty() {
+            self.send().await?;
+        }
+        while !self.in_flight.is_empty() {
+            self.acknowledged().await?;
+        }
+        Ok(Uploaded {
+            nuid: self.nuid,
+            chunks: self.chunks,
+            size: self.size,
+            digest: format!("SHA-256={}", URL_SAFE.encode(self.digest.finalize())),
+        })
+    }
+
+    async fn send(&mut self) -> Result<(), String> {
+        if self.in_flight.len() >= WINDOW {
+            self.acknowledged().await?;
+        }
+        let chunk: Bytes = self.buffer.split().freeze();
+        self.buffer.reserve(self.chunk);
+        self.digest.update(&chunk);
+        self.size += chunk.len();
+        self.chunks += 1;
+        let mut headers = HeaderMap::new();
+        if let Some(ttl) = &self.ttl {
+            headers.insert(wire::TTL, ttl.as_str());
+        }
+        let sent = self
+            .broker
+            .publish(self.subject.clone(), headers, chunk)
+            .await;
+        self.in_flight
+            .push_back(sent.map_err(|error| error.to_string())?);
+        Ok(())
+    }
+
+    async fn acknowledged(&mut self) -> Result<(), String> {
+        match self.in_flight.pop_front() {
+            Some(sent) => sent.await.map(drop).map_err(|error| error.to_string()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Uploaded {
+    /// `<nuid> <chunks> <bytes> <digest>`
+    pub(crate) fn to_text(&self) -> String {
+        format!(
+            "{} {} {} {}",
+            self.nuid, self.chunks, self.size, self.digest
+        )
+    }
+
+    /// Reads [`to_text`](Self::to_text).
+    pub(crate) fn from_text(text: &str) -> Option<Uploaded> {
+        let mut parts = text.splitn(4, ' ');
+        Some(Uploaded {
+            nuid: parts.next()?.to_owned(),
+            chunks: parts.next()?.parse().ok()?,
+            size: parts.next()?.parse().ok()?,
+            digest: parts.next()?.to_owned(),
+        })
+    }
+
+    /// The object's metadata.
+    pub(crate) fn info(
+        &self,
+        bucket: String,
+        name: &str,
+        description: String,
+        chunk: usize,
+        metadata: HashMap<String, String>,
+    ) -> ObjectInfo {
+        ObjectInfo {
+            name: name.to_owned(),
+            description: Some(description),
+            metadata,
+            headers: None,
+            options: Some(ObjectOptions {
+                link: None,
+                max_chunk_size: Some(chunk),
+            }),
+            bucket,
+            nuid: self.nuid.clone(),
+            size: self.size,
+            chunks: self.chunks,
+            modified: None,
+            digest: Some(self.digest.clone()),
+            deleted: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upload_is_told_in_one_line() {
+        let uploaded = Uploaded {
+            nuid: "g.1".into(),
+            chunks: 2,
+            size: 3,
+            digest: "SHA-256=abc=".into(),
+        };
+        assert_eq!(Uploaded::from_text(&uploaded.to_text()), Some(uploaded));
+        assert_eq!(Uploaded::from_text("g.1 2"), None);
+    }
+}

@@ -1,0 +1,32 @@
+//! The worker's and the collator's errors.
+
+/// What can go wrong before or around the running of items. That an item fails is no error of
+/// the engine: it is an outcome.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A function's name is malformed.
+    #[error(
+        "the function name {name:?} is malformed: use tokens of letters, digits, '_' or '-', \
+         joined by dots, 128 bytes in all"
+    )]
+    BadName {
+        /// The name as given.
+        name: String,
+    },
+    /// Two functions have one name.
+    #[error("the function {name} is given twice: rename one of them")]
+    NameTwice {
+        /// The name.
+        name: String,
+    },
+    /// A function was given as one that returns its value, but returns a `Result`.
+    #[error("the function {name} returns a Result: serve it with try_function or try_blocking")]
+    ReturnsResult {
+        /// The name.
+        name: String,
+    },
+    /// The settings, the connection or the assets.
+    #[error(transparent)]
+    Config(#[from] jetiter_config::Error),
+}

@@ -1,0 +1,316 @@
+//! One item, from its message to its acknowledgement.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_nats::jetstream;
+use bytes::Bytes;
+use jetiter_config::broker::{Broker, Refusal};
+use jetiter_config::call::{Call, Item, Outcome};
+use jetiter_config::encoding::Encoding;
+use jetiter_config::names::{Entry, ItemId};
+use jetiter_config::settings;
+use jetiter_config::wire::{self, ErrorKind, ItemError, Run};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::functions::{Functions, timed_out};
+use crate::hand::{Grip, Hand, Held};
+
+/// From this delivery on begins are counted: the first two may be a stopping worker's naks or
+/// one unlucky neighbour.
+const SUSPECT: i64 = 3;
+
+/// What every item of a worker needs.
+pub(crate) struct Executor {
+    pub(crate) broker: Broker,
+    pub(crate) functions: Functions,
+    pub(crate) settings: settings::Worker,
+    /// The worker's name in records.
+    pub(crate) name: String,
+    pub(crate) hand: Arc<Hand>,
+    /// One permit a running function.
+    pub(crate) slots: Arc<Semaphore>,
+    pub(crate) concurrency: u32,
+    /// One permit an outcome whose put is not acknowledged.
+    pub(crate) puts: Semaphore,
+    /// Begin nothing more.
+    pub(crate) stopping: CancellationToken,
+}
+
+/// An item's message, read.
+struct Arrival {
+    item: Item,
+    retries: u32,
+    delivered: i64,
+    /// What is wrong with the message: it gets an error outcome unrun.
+    fault: Option<ItemError>,
+}
+
+impl Executor {
+    /// Brings one message to its end: its outcome is stored, or it is handed back.
+    pub(crate) async fn execute(&self, message: async_nats::Message) {
+        let Some(reply) = message.reply.clone() else {
+            return;
+        };
+        let message = jetstream::Message {
+            message,
+            context: self.broker.jetstream.clone(),
+        };
+        let Some(arrival) = self.read(&message) else {
+            // Its subject names no group that an outcome could be stored under, so it would come
+            // again for ever. Only a publisher that breaks the protocol gets here.
+            tracing::warn!(subject = %message.subject, "an item on a malformed subject is dropped");
+            self.answer(&reply, "+TERM malformed subject").await;
+            return;
+        };
+        let grip = self.hand.take(arrival.item.clone(), reply);
+        let (retries, delivered) = (arrival.retries, arrival.delivered);
+        if delivered > 1 && self.is_stored(&arrival.item).await {
+            // Somebody stored its outcome and died before the ack: running it again would be
+            // work for nothing.
+            return self.ack(&grip.held).await;
+        }
+        if let Some(fault) = arrival.fault {
+            return self.finish(&grip, Err(fault), Instant::now()).await;
+        }
+        match delivered >= SUSPECT {
+            false => self.run(&grip, 1, retries, None).await,
+            true => self.run_suspect(&grip, retries).await,
+        }
+    }
+
+    fn read(&self, message: &jetstream::Message) -> Option<Arrival> {
+        let info = message.info().ok()?;
+        let work = self.broker.namespace.parse_work(&message.subject)?;
+        let headers = message.headers.as_ref();
+        let timestamp = i64::try_from(info.published.unix_timestamp_nanos()).ok()?;
+        let stored = ItemId::Stored {
+            sequence: info.stream_sequence,
+            timestamp,
+        };
+        let mut fault = None;
+        let mut sound = |error: String| fault = Some(ItemError::new(ErrorKind::BadHeader, error));
+        let id = match wire::header(headers, wire::INDEX) {
+            None => stored,
+            Some(text) => ItemId::index(text).unwrap_or_else(|| {
+                sound(format!(
+                    "{} is {text:?}: use a plain number from 0 on",
+                    wire::INDEX
+                ));
+                stored
+            }),
+        };
+        let encoding = Encoding::from_content_type(wire::header(headers, wire::CONTENT_TYPE));
+        let encoding = encoding
+            .map_err(|e| sound(e.to_string()))
+            .unwrap_or_default();
+        let timeout = wire::header_millis(headers, wire::TIMEOUT);
+        let timeout = timeout
+            .map_err(|e| sound(e.to_string()))
+            .unwrap_or_default();
+        let retries = wire::header_count(headers, wire::RETRIES);
+        let retries = retries
+            .map_err(|e| sound(e.to_string()))
+            .unwrap_or_default();
+        let item = Item {
+            group: work.group.parse().ok()?,
+            id,
+            function: work.function.parse().ok()?,
+            argument: message.payload.clone(),
+            encoding,
+            attempt: u32::try_from(info.delivered).unwrap_or(u32::MAX),
+            timeout: timeout.unwrap_or(self.settings.timeout),
+        };
+        Some(Arrival {
+            item,
+            retries: retries.unwrap_or(0),
+            delivered: info.delivered,
+            fault,
+        })
+    }
+
+    /// Saves work and decides nothing: on replicas this read may be stale.
+    async fn is_stored(&self, item: &Item) -> bool {
+        let ns = &self.broker.namespace;
+        let subject = ns.entry_subject(item.group.as_str(), Entry::Outcome(item.id));
+        let stream = self
+            .broker
+            .jetstream
+            .get_stream_no_info(ns.cache_stream())
+            .await;
+        let Ok(stream) = stream else { return false };
+        stream.direct_get_last_for_subject(subject).await.is_ok()
+    }
+
+    /// An item that came again and again may be what kills workers: its begin is counted in the
+    /// cache, and it runs alone, so that it takes no neighbour with it.
+    async fn run_suspect(&self, grip: &Grip, retries: u32) {
+        let limit = retries.saturating_add(self.settings.begins);
+        let Some(begin) = self.count_begin(&grip.held.item, limit).await else {
+            let message = format!("its workers died or failed: begun {limit} times, never ended");
+            let lost = Err(ItemError::new(ErrorKind::Lost, message));
+            return self.finish(grip, lost, Instant::now()).await;
+        };
+        self.run(grip, self.concurrency, retries, Some(begin)).await;
+    }
+
+    /// Writes the first free `try` mark and returns its number; `None` when all are taken.
+    async fn count_begin(&self, item: &Item, limit: u32) -> Option<u32> {
+        let mut n = 1;
+        while n <= limit {
+            let entry = Entry::Try(item.id, n);
+            match self
+                .store_once(item, entry, Bytes::new(), wire::once_headers())
+                .await
+            {
+                Ok(()) => return Some(n),
+                Err(Refusal::Already) => n += 1,
+                Err(refusal) => self.wait_for_storage(item, &refusal).await,
+            }
+        }
+        None
+    }
+
+    async fn run(&self, grip: &Grip, permits: u32, retries: u32, begin: Option<u32>) {
+        let item = &grip.held.item;
+        let slot = tokio::select! {
+            slot = self.slots.clone().acquire_many_owned(permits) => slot,
+            () = self.stopping.cancelled() => return self.hand_back(&grip.held).await,
+        };
+        if self.stopping.is_cancelled() {
+            return self.hand_back(&grip.held).await;
+        }
+        let started = Instant::now();
+        grip.held.begin();
+        let outcome = self.functions.call(item.clone()).await;
+        grip.held.end();
+        drop(slot);
+        let failed = outcome.as_ref().err().map(|error| error.kind);
+        if retries > 0 && failed.is_some_and(is_worth_retrying) {
+            let attempt = match begin {
+                Some(attempt) => Some(attempt),
+                None => self.count_begin(item, retries).await,
+            };
+            if let Some(attempt) = attempt.filter(|attempt| *attempt <= retries) {
+                return self.retry_later(&grip.held, attempt).await;
+            }
+        }
+        self.finish(grip, outcome, started).await;
+    }
+
+    /// Stores the outcome, then acknowledges the item: no put, no ack.
+    async fn finish(&self, grip: &Grip, outcome: Outcome, started: Instant) {
+        self.settle(&grip.held, outcome, started).await;
+    }
+
+    /// As [`finish`](Self::finish), also for an item whose own task is stuck.
+    pub(crate) async fn settle(&self, held: &Held, outcome: Outcome, started: Instant) {
+        let item = &held.item;
+        let run = self.run_of(item, started);
+        let mut failed = outcome.is_err();
+        let payload = outcome.unwrap_or_else(|error| error_bytes(item.encoding, &error));
+        let mut payload = Bytes::from(payload);
+        loop {
+            let headers = wire::outcome_headers(item.encoding, &run, failed);
+            let entry = Entry::Outcome(item.id);
+            match self.store_once(item, entry, payload.clone(), headers).await {
+                Ok(()) | Err(Refusal::Already) => return self.ack(held).await,
+                Err(Refusal::TooLarge(reason)) if !failed => {
+                    let message = format!("the value has {} bytes: {reason}", payload.len());
+                    let error = ItemError::new(ErrorKind::TooLarge, message);
+                    (failed, payload) = (true, error_bytes(item.encoding, &error).into());
+                }
+                // Stays in hand until it is stored: run once is run enough.
+                Err(refusal) => self.wait_for_storage(item, &refusal).await,
+            }
+        }
+    }
+
+    async fn store_once(
+        &self,
+        item: &Item,
+        entry: Entry,
+        payload: Bytes,
+        headers: async_nats::HeaderMap,
+    ) -> Result<(), Refusal> {
+        let subject = self
+            .broker
+            .namespace
+            .entry_subject(item.group.as_str(), entry);
+        let _permit = self.puts.acquire().await;
+        self.broker.store(subject, headers, payload).await.map(drop)
+    }
+
+    async fn wait_for_storage(&self, item: &Item, refusal: &Refusal) {
+        tracing::warn!(group = %item.group, item = %item.id, ?refusal, "not stored yet, trying again");
+        sleep(Duration::from_millis(rand::random_range(250..750))).await;
+    }
+
+    fn run_of(&self, item: &Item, started: Instant) -> Run {
+        let took = started.elapsed();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Run {
+            attempts: item.attempt,
+            started: now.saturating_sub(took).as_millis() as u64,
+            took: took.as_micros() as u64,
+            worker: self.name.clone(),
+        }
+    }
+
+    async fn ack(&self, held: &Held) {
+        self.answer(&held.reply, "+ACK").await;
+    }
+
+    /// Not begun, and this worker stops: somebody else can have it at once.
+    async fn hand_back(&self, held: &Held) {
+        self.answer(&held.reply, "-NAK").await;
+    }
+
+    /// Exponential, with jitter so that a thousand items that failed together do not come back
+    /// together.
+    async fn retry_later(&self, held: &Held, attempt: u32) {
+        let factor = 2u32.saturating_pow(attempt.saturating_sub(1));
+        let delay = self.settings.retry_delay.saturating_mul(factor);
+        let delay = delay
+            .min(self.settings.retry_delay_max)
+            .mul_f64(rand::random_range(0.5..1.0));
+        self.answer(
+            &held.reply,
+            &format!("-NAK {{\"delay\":{}}}", delay.as_nanos()),
+        )
+        .await;
+    }
+
+    async fn answer(&self, reply: &async_nats::Subject, word: &str) {
+        let word = Bytes::copy_from_slice(word.as_bytes());
+        // A lost answer means a second delivery, which finds the outcome stored.
+        if let Err(error) = self.broker.client.publish(reply.clone(), word).await {
+            tracing::debug!(%error, "an acknowledgement was not sent");
+        }
+    }
+
+    /// Ends the item of a function that holds its thread past its time-out.
+    pub(crate) async fn give_up(&self, held: &Held) {
+        tracing::error!(function = %held.item.function, group = %held.item.group,
+            "a function holds its thread past its time-out; serve it with `blocking`");
+        let outcome = Err(timed_out(held.item.timeout));
+        self.settle(held, outcome, Instant::now()).await;
+    }
+}
+
+/// Another try can help against what the function met, not against what it was given.
+fn is_worth_retrying(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::Failed | ErrorKind::Panicked | ErrorKind::TimedOut
+    )
+}
+
+fn error_bytes(encoding: Encoding, error: &ItemError) -> Vec<u8> {
+    // Two texts: neither encoding can refuse them.
+    encoding.encode(error).unwrap_or_default()
+}

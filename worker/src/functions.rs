@@ -1,0 +1,194 @@
+//! Functions by name: from an argument's bytes to an outcome. Knows no NATS.
+
+use std::any::{Any, TypeId};
+use std::collections::{BTreeMap, HashMap};
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use jetiter_config::call::{Call, Item, Outcome};
+use jetiter_config::names::Function;
+use jetiter_config::wire::{ErrorKind, ItemError};
+
+use crate::error::Error;
+use crate::handler::{Context, Fallible, Handler, Value};
+
+type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+type Erased = Arc<dyn Fn(Context) -> Running + Send + Sync>;
+pub(crate) type States = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
+
+/// The functions that a worker serves, by dotted name.
+///
+/// A function takes its argument, or its argument and a [`Context`]; it may be `async`. The
+/// argument is decoded into the function's own type: `(f64, f64)` takes `[1, -1]`, `Vec<f64>`
+/// takes `[1, 2, 3]`.
+///
+/// ```
+/// use jetiter_worker::{Context, Functions};
+///
+/// let functions = Functions::new()
+///     .function("text.len", |text: String| text.len())
+///     .try_function("text.number", |text: String| text.parse::<f64>())
+///     .function("web.size", async |address: String| address.len())
+///     .function("who.am_i", |_: (), context: Context| context.item.id.to_string())
+///     .blocking("disk.size", |path: String| std::fs::metadata(path).map_or(0, |m| m.len()));
+/// assert_eq!(functions.names().count(), 5);
+/// ```
+#[derive(Clone, Default)]
+pub struct Functions {
+    by_name: BTreeMap<String, Erased>,
+    states: Arc<States>,
+    mistakes: Vec<Error>,
+}
+
+impl Functions {
+    /// No functions yet.
+    pub fn new() -> Functions {
+        Functions::default()
+    }
+
+    /// Serves a function that returns its value. It runs on the runtime's own threads: one that
+    /// computes for more than some milliseconds, or waits without `await`, belongs in
+    /// [`blocking`](Self::blocking).
+    pub fn function<K, H: Handler<(Value, K)>>(self, name: &str, function: H) -> Functions {
+        self.insert_value::<K, H>(name, inline(Arc::new(function)))
+    }
+
+    /// Serves a function that returns a `Result`. Its error becomes the item's error, and is
+    /// what the item's retries answer.
+    pub fn try_function<K, H: Handler<(Fallible, K)>>(self, name: &str, function: H) -> Functions {
+        self.insert(name, inline(Arc::new(function)))
+    }
+
+    /// Serves a function that returns its value and blocks: it runs on a thread of its own. One
+    /// that outlives its time-out can't be stopped, only left behind on that thread.
+    pub fn blocking<K, H: Handler<(Value, K)>>(self, name: &str, function: H) -> Functions {
+        self.insert_value::<K, H>(name, on_thread(Arc::new(function)))
+    }
+
+    /// Serves a function that returns a `Result` and blocks.
+    pub fn try_blocking<K, H: Handler<(Fallible, K)>>(self, name: &str, function: H) -> Functions {
+        self.insert(name, on_thread(Arc::new(function)))
+    }
+
+    /// Shares a value with all functions: [`Context::state`].
+    pub fn state<T: Send + Sync + 'static>(mut self, state: T) -> Functions {
+        Arc::make_mut(&mut self.states).insert(TypeId::of::<T>(), Arc::new(state));
+        self
+    }
+
+    /// Serves another set's functions too.
+    pub fn include(mut self, other: Functions) -> Functions {
+        self.mistakes.extend(other.mistakes);
+        Arc::make_mut(&mut self.states).extend((*other.states).clone());
+        for (name, erased) in other.by_name {
+            self = self.insert(&name, erased);
+        }
+        self
+    }
+
+    /// The names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(String::as_str)
+    }
+
+    /// Refuses a set that was put together wrongly: a malformed name, a name given twice, a
+    /// `Result` where a value should be.
+    pub fn check(&self) -> Result<(), Error> {
+        self.mistakes.first().cloned().map_or(Ok(()), Err)
+    }
+
+    fn insert(mut self, name: &str, erased: Erased) -> Functions {
+        if name.parse::<Function>().is_err() {
+            return self.mistake(Error::BadName {
+                name: name.to_owned(),
+            });
+        }
+        if self.by_name.insert(name.to_owned(), erased).is_some() {
+            return self.mistake(Error::NameTwice {
+                name: name.to_owned(),
+            });
+        }
+        self
+    }
+
+    fn insert_value<K, H: Handler<(Value, K)>>(self, name: &str, erased: Erased) -> Functions {
+        // Taken as a value it would be stored as {"Err": ..}, and counted as a success.
+        if H::returns().starts_with("core::result::Result<") {
+            return self.mistake(Error::ReturnsResult {
+                name: name.to_owned(),
+            });
+        }
+        self.insert(name, erased)
+    }
+
+    fn mistake(mut self, mistake: Error) -> Functions {
+        self.mistakes.push(mistake);
+        self
+    }
+}
+
+impl Call for Functions {
+    fn call(&self, item: Item) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
+        let Some(function) = self.by_name.get(item.function.as_str()) else {
+            let message = format!(
+                "no function {} here: a worker of this queue serves {}",
+                item.function,
+                self.names().collect::<Vec<_>>().join(", ")
+            );
+            return Box::pin(async { Err(ItemError::new(ErrorKind::UnknownFunction, message)) });
+        };
+        let limit = item.timeout;
+        let context = Context::new(item, self.states.clone());
+        let stop = context.stop.clone();
+        let running = AssertUnwindSafe(async { function(context).await });
+        Box::pin(async move {
+            // Told at the end of the call, however it ends, so that what it left behind can stop.
+            let _told = stop.drop_guard();
+            match tokio::time::timeout(limit, running.catch_unwind()).await {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(panic)) => Err(panicked(panic)),
+                Err(_) => Err(timed_out(limit)),
+            }
+        })
+    }
+}
+
+/// What an item that took too long comes to.
+pub(crate) fn timed_out(limit: std::time::Duration) -> ItemError {
+    ItemError::new(
+        ErrorKind::TimedOut,
+        format!("took longer than its time-out of {limit:?}"),
+    )
+}
+
+fn inline<K, H: Handler<K>>(function: Arc<H>) -> Erased {
+    Arc::new(move |context| Box::pin(function.invoke(context)))
+}
+
+fn on_thread<K, H: Handler<K>>(function: Arc<H>) -> Erased {
+    Arc::new(move |context| {
+        let function = function.clone();
+        let runtime = tokio::runtime::Handle::current();
+        let thread =
+            tokio::task::spawn_blocking(move || runtime.block_on(function.invoke(context)));
+        Box::pin(async move {
+            thread.await.unwrap_or_else(|error| {
+                Err(match error.try_into_panic() {
+                    Ok(panic) => panicked(panic),
+                    Err(_) => ItemError::new(ErrorKind::Failed, "the worker is shutting down"),
+                })
+            })
+        })
+    })
+}
+
+fn panicked(panic: Box<dyn Any + Send>) -> ItemError {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    ItemError::new(
+        ErrorKind::Panicked,
+        text.unwrap_or_else(|| "panicked".to_owned()),
+    )
+}

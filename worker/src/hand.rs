@@ -1,0 +1,117 @@
+//! The items in a worker's hand: from their arrival until they are acknowledged or handed back.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_nats::Subject;
+use jetiter_config::broker::Broker;
+use jetiter_config::call::Item;
+use tokio::time::Instant;
+
+/// The server hands an item to somebody else after `ack_wait` of silence; this breaks it.
+const IN_PROGRESS: &[u8] = b"+WPI";
+
+/// All items in hand.
+#[derive(Default)]
+pub(crate) struct Hand {
+    held: Mutex<HashMap<u64, Arc<Held>>>,
+    next: AtomicU64,
+}
+
+/// One item in hand.
+pub(crate) struct Held {
+    /// What to run.
+    pub(crate) item: Item,
+    /// Where its acknowledgement goes.
+    pub(crate) reply: Subject,
+    arrived: Instant,
+    began: Mutex<Option<Instant>>,
+}
+
+/// Keeps the item in the table; dropping it takes it out.
+pub(crate) struct Grip {
+    hand: Arc<Hand>,
+    key: u64,
+    /// The item.
+    pub(crate) held: Arc<Held>,
+}
+
+impl Hand {
+    /// Takes an item in hand.
+    pub(crate) fn take(self: &Arc<Self>, item: Item, reply: Subject) -> Grip {
+        let held = Arc::new(Held {
+            item,
+            reply,
+            arrived: Instant::now(),
+            began: Mutex::default(),
+        });
+        let key = self.next.fetch_add(1, Ordering::Relaxed);
+        self.table().insert(key, held.clone());
+        Grip {
+            hand: self.clone(),
+            key,
+            held,
+        }
+    }
+
+    /// How many items are in hand.
+    pub(crate) fn len(&self) -> usize {
+        self.table().len()
+    }
+
+    /// Tells the server that every item held for longer than `after` is alive.
+    pub(crate) async fn keep_alive(&self, broker: &Broker, after: Duration) {
+        let old: Vec<Subject> = {
+            let table = self.table();
+            let old = table
+                .values()
+                .filter(|held| held.arrived.elapsed() >= after);
+            old.map(|held| held.reply.clone()).collect()
+        };
+        for reply in old {
+            // Lost, it costs a second run elsewhere, and the write-once outcome stands anyway.
+            broker.client.publish(reply, IN_PROGRESS.into()).await.ok();
+        }
+    }
+
+    /// The items whose function should have been stopped by its time-out and was not: it holds
+    /// its thread without ever waiting. Each is named once.
+    pub(crate) fn stuck(&self, grace: Duration) -> Vec<Arc<Held>> {
+        let table = self.table();
+        let stuck = |held: &&Arc<Held>| {
+            let mut began = locked(&held.began);
+            let over = |since: Instant| since.elapsed() > held.item.timeout.saturating_add(grace);
+            began.is_some_and(over) && began.take().is_some()
+        };
+        table.values().filter(stuck).cloned().collect()
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<u64, Arc<Held>>> {
+        locked(&self.held)
+    }
+}
+
+impl Held {
+    /// The function begins.
+    pub(crate) fn begin(&self) {
+        *locked(&self.began) = Some(Instant::now());
+    }
+
+    /// The function has ended.
+    pub(crate) fn end(&self) {
+        *locked(&self.began) = None;
+    }
+}
+
+impl Drop for Grip {
+    fn drop(&mut self) {
+        self.hand.table().remove(&self.key);
+    }
+}
+
+/// A panic while the lock was held leaves the table whole: every change to it is one step.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,151 @@
+//! A long-lived pull: one subscription, requests sized to what the caller can take.
+//!
+//! async-nats's own stream asks for a fixed batch, and its messages age against `ack_wait` in a
+//! buffer that nobody can see. Here a message that arrives is in the caller's hand.
+
+use std::time::Duration;
+
+use async_nats::{Message, StatusCode, Subscriber};
+use futures_util::StreamExt;
+use jetiter_config::broker::Broker;
+use tokio::time::timeout;
+
+/// How often the server says that a waiting pull is alive.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// Silence of this length means that the server has forgotten our pulls.
+const SILENCE: Duration = Duration::from_millis(2500);
+/// How long one pull waits on the server.
+const EXPIRES: Duration = Duration::from_secs(30);
+
+/// What a pull brought.
+pub(crate) enum Pulled {
+    /// A message of the stream.
+    Message(Message),
+    /// Nothing yet: ask again.
+    Nothing,
+    /// The consumer is gone: open another pull.
+    Lost(String),
+}
+
+/// An open pull on one consumer.
+pub(crate) struct Pull {
+    broker: Broker,
+    subject: String,
+    inbox: String,
+    messages: Subscriber,
+    outstanding: usize,
+    connects: u64,
+}
+
+impl Pull {
+    /// Subscribes; nothing is asked for yet.
+    pub(crate) async fn open(
+        broker: &Broker,
+        stream: &str,
+        consumer: &str,
+    ) -> Result<Pull, async_nats::SubscribeError> {
+        let inbox = broker.client.new_inbox();
+        Ok(Pull {
+            subject: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"),
+            messages: broker.client.subscribe(inbox.clone()).await?,
+            connects: connects(broker),
+            broker: broker.clone(),
+            inbox,
+            outstanding: 0,
+        })
+    }
+
+    /// The next message, while the caller can take `room` messages from now on. May be dropped
+    /// at any await: nothing that arrived is lost.
+    pub(crate) async fn next(&mut self, room: usize) -> Pulled {
+        if self.connects != connects(&self.broker) {
+            // The server behind a new connection knows nothing of our pulls.
+            self.connects = connects(&self.broker);
+            self.outstanding = 0;
+        }
+        // Half empty is time to ask again: the next messages travel while these are worked on.
+        if room > 0 && self.outstanding <= room / 2 {
+            let more = room - self.outstanding;
+            self.outstanding = room;
+            if let Err(error) = self.ask(more).await {
+                self.outstanding = 0;
+                return Pulled::Lost(error.to_string());
+            }
+        }
+        match timeout(SILENCE, self.messages.next()).await {
+            Ok(Some(message)) => self.sort(message).await,
+            Ok(None) => Pulled::Lost("the connection is closed".to_owned()),
+            Err(_) => {
+                self.outstanding = 0;
+                Pulled::Nothing
+            }
+        }
+    }
+
+    /// Asks for nothing more and returns what was on its way already: unanswered, it would wait
+    /// for `ack_wait`.
+    pub(crate) async fn close(mut self) -> Vec<Message> {
+        let mut left = Vec::new();
+        self.messages.drain().await.ok();
+        while let Ok(Some(message)) = timeout(SILENCE, self.messages.next()).await {
+            if let Pulled::Message(message) = self.sort(message).await {
+                left.push(message);
+            }
+        }
+        left
+    }
+
+    async fn ask(&self, batch: usize) -> Result<(), async_nats::PublishError> {
+        let request = format!(
+            "{{\"batch\":{batch},\"expires\":{},\"idle_heartbeat\":{}}}",
+            EXPIRES.as_nanos(),
+            HEARTBEAT.as_nanos()
+        );
+        let (subject, inbox) = (self.subject.clone(), self.inbox.clone());
+        self.broker
+            .client
+            .publish_with_reply(subject, inbox, request.into())
+            .await
+    }
+
+    /// Tells a message of the stream from the server's word about our pulls.
+    async fn sort(&mut self, message: Message) -> Pulled {
+        let Some(status) = message.status.filter(|status| *status != StatusCode::OK) else {
+            self.outstanding = self.outstanding.saturating_sub(1);
+            return Pulled::Message(message);
+        };
+        let description = message.description.as_deref().unwrap_or_default();
+        match status {
+            StatusCode::IDLE_HEARTBEAT => Pulled::Nothing,
+            StatusCode::NO_RESPONDERS => {
+                self.outstanding = 0;
+                Pulled::Lost("no server answers for it".to_owned())
+            }
+            _ if description == "Consumer Deleted" || description.contains("push based") => {
+                Pulled::Lost(description.to_owned())
+            }
+            _ => {
+                let left = message
+                    .headers
+                    .as_ref()
+                    .and_then(|h| h.get("Nats-Pending-Messages"));
+                let left = left.and_then(|count| count.as_str().parse::<usize>().ok());
+                // Without a count (a leader changed, a server stops) all our pulls are void.
+                self.outstanding = left.map_or(0, |left| self.outstanding.saturating_sub(left));
+                if left.is_none() {
+                    tracing::debug!(%status, description, "a pull ended early");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                Pulled::Nothing
+            }
+        }
+    }
+}
+
+fn connects(broker: &Broker) -> u64 {
+    broker
+        .client
+        .statistics()
+        .connects
+        .load(std::sync::atomic::Ordering::Relaxed)
+}

@@ -1,0 +1,226 @@
+//! The tally: what the cache's log says goes in, decisions come out. No clock, no IO, no bytes:
+//! the same log gives the same decisions, whoever reads it.
+
+use std::collections::{HashMap, HashSet};
+
+use jetiter_config::names::ItemId;
+use jetiter_config::wire::{Seal, State};
+use roaring::RoaringBitmap;
+
+/// One entry of the log.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Logged<'a> {
+    /// Its sequence.
+    pub(crate) seq: u64,
+    /// When the server stored it, milliseconds since 1970.
+    pub(crate) at: u64,
+    /// Whose it is.
+    pub(crate) group: &'a str,
+    /// What it says.
+    pub(crate) event: Event,
+}
+
+/// What an entry says.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Event {
+    /// An item came to its outcome.
+    Outcome {
+        /// Who the item is.
+        id: ItemId,
+        /// Whether it is an error.
+        failed: bool,
+    },
+    /// "This group has N items."
+    Sealed(Seal),
+    /// The group ends although items are missing.
+    Ended(State),
+    /// A counted begin, a done mark, or something that nobody of ours wrote: it decides nothing,
+    /// but it lies in the log.
+    Other,
+}
+
+/// A group is decided. Everything here follows from the log up to the cut.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Verdict {
+    pub(crate) group: String,
+    pub(crate) state: State,
+    pub(crate) seal: Option<Seal>,
+    /// The sequence of the entry that decided: what came later is not in the list.
+    pub(crate) cut: u64,
+    /// The sequence of the group's first entry.
+    pub(crate) first: u64,
+    /// How many outcomes the list holds.
+    pub(crate) counted: u64,
+    /// How many outcomes lie at or below the cut, those out of range included.
+    pub(crate) outcomes: u64,
+    /// When the first entry was stored, milliseconds since 1970.
+    pub(crate) started: u64,
+    /// When the deciding one was.
+    pub(crate) finished: u64,
+}
+
+impl Verdict {
+    /// Whether the list holds this item: not when its index is at or over the total.
+    pub(crate) fn counts(&self, id: ItemId) -> bool {
+        in_range(self.seal.as_ref(), id)
+    }
+}
+
+fn in_range(seal: Option<&Seal>, id: ItemId) -> bool {
+    match (id, seal) {
+        (ItemId::Index(index), Some(seal)) => index < seal.total,
+        // An item without an index can't be out of range.
+        _ => true,
+    }
+}
+
+/// A group that has entries in the log.
+#[derive(Debug, Default)]
+pub(crate) struct Live {
+    /// The sequence of its first entry.
+    pub(crate) first: u64,
+    /// The sequence of its last one.
+    pub(crate) last: u64,
+    /// How many entries it has.
+    pub(crate) entries: u64,
+    /// When the last one was stored, milliseconds since 1970.
+    pub(crate) last_at: u64,
+    /// When the first one was.
+    pub(crate) started: u64,
+    indexes: RoaringBitmap,
+    stored: HashSet<(u64, i64)>,
+    /// How many of its outcomes are errors.
+    pub(crate) failed: u64,
+    /// The first seal that was logged.
+    pub(crate) seal: Option<Seal>,
+    counted: u64,
+    decided: bool,
+}
+
+impl Live {
+    /// How many outcomes count.
+    pub(crate) fn counted(&self) -> u64 {
+        self.counted
+    }
+
+    /// Sealed, or ended, and on its way to a result.
+    pub(crate) fn is_decided(&self) -> bool {
+        self.decided
+    }
+
+    fn outcomes(&self) -> u64 {
+        self.indexes.len() + self.stored.len() as u64
+    }
+
+    fn is_complete(&self) -> bool {
+        // "At least": items without an index may be more than the total says.
+        self.seal
+            .as_ref()
+            .is_some_and(|seal| self.counted >= u64::from(seal.total))
+    }
+
+    /// Adds to the set; a second outcome of one item changes nothing.
+    fn insert(&mut self, id: ItemId, failed: bool) {
+        let new = match id {
+            ItemId::Index(index) => self.indexes.insert(index),
+            ItemId::Stored {
+                sequence,
+                timestamp,
+            } => self.stored.insert((sequence, timestamp)),
+        };
+        if new {
+            self.failed += u64::from(failed);
+            self.counted += u64::from(in_range(self.seal.as_ref(), id));
+        }
+    }
+
+    /// The first seal counts; the indexes over its total stop counting.
+    fn seal(&mut self, seal: Seal) {
+        if self.seal.is_some() {
+            return;
+        }
+        let below = seal
+            .total
+            .checked_sub(1)
+            .map_or(0, |last| self.indexes.rank(last));
+        self.counted = below + self.stored.len() as u64;
+        self.seal = Some(seal);
+    }
+}
+
+/// The groups that have entries in the log.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    groups: HashMap<String, Live>,
+}
+
+impl Tally {
+    /// Takes in the next entry; a group's verdict comes once, with the entry that decides it.
+    pub(crate) fn take(&mut self, logged: Logged<'_>) -> Option<Verdict> {
+        if !self.groups.contains_key(logged.group) {
+            let new = Live {
+                first: logged.seq,
+                started: logged.at,
+                ..Live::default()
+            };
+            self.groups.insert(logged.group.to_owned(), new);
+        }
+        let live = self.groups.get_mut(logged.group)?;
+        live.last = logged.seq;
+        live.last_at = logged.at;
+        live.entries += 1;
+        if live.decided {
+            return None;
+        }
+        let state = match logged.event {
+            Event::Outcome { id, failed } => {
+                live.insert(id, failed);
+                live.is_complete().then_some(State::Complete)
+            }
+            Event::Sealed(seal) => {
+                live.seal(seal);
+                live.is_complete().then_some(State::Complete)
+            }
+            Event::Ended(state) => Some(state),
+            Event::Other => None,
+        }?;
+        live.decided = true;
+        Some(Verdict {
+            group: logged.group.to_owned(),
+            state,
+            seal: live.seal.clone(),
+            cut: logged.seq,
+            first: live.first,
+            counted: live.counted,
+            outcomes: live.outcomes(),
+            started: live.started,
+            finished: logged.at,
+        })
+    }
+
+    /// Drops a group whose entries are removed, or about to be.
+    pub(crate) fn forget(&mut self, group: &str) -> Option<Live> {
+        self.groups.remove(group)
+    }
+
+    /// One group.
+    pub(crate) fn get(&self, group: &str) -> Option<&Live> {
+        self.groups.get(group)
+    }
+
+    /// All groups.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Live)> {
+        self.groups
+            .iter()
+            .map(|(group, live)| (group.as_str(), live))
+    }
+
+    /// The first sequence that a group here still needs; everything before it is dead.
+    pub(crate) fn floor(&self) -> Option<u64> {
+        self.groups.values().map(|live| live.first).min()
+    }
+}
+
+#[cfg(test)]
+#[path = "tally_tests.rs"]
+mod tests;

@@ -1,0 +1,233 @@
+//! A worker: pulls the items of one queue and runs them, many at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use jetiter_config::broker::Broker;
+use jetiter_config::names::Queue;
+use jetiter_config::settings::Settings;
+use tokio::sync::Semaphore;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::error::Error;
+use crate::executor::Executor;
+use crate::functions::Functions;
+use crate::hand::Hand;
+use crate::pull::{Pull, Pulled};
+
+/// How long a function may hold its thread past its time-out before the item goes on without it.
+const STUCK_GRACE: Duration = Duration::from_secs(1);
+/// How often a worker looks how full the cache is.
+const FULL_CHECK: Duration = Duration::from_secs(1);
+/// How long between two tries to open a pull.
+const REOPEN: Duration = Duration::from_millis(500);
+
+/// Serves functions to the items of one queue.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use jetiter_config::{Broker, Settings};
+/// use jetiter_worker::{Functions, Worker};
+///
+/// let settings = Settings::default();
+/// let broker = Broker::connect(&settings, "my worker").await?;
+/// let functions = Functions::new().function("text.len", |text: String| text.len());
+/// let worker = Worker::new(&broker, functions, &settings).await?;
+/// worker.run(async { tokio::signal::ctrl_c().await.unwrap_or(()) }).await;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Worker {
+    executor: Arc<Executor>,
+    consumer: String,
+    ack_wait: Duration,
+    prefetch: usize,
+    full: AtomicBool,
+}
+
+impl Worker {
+    /// Checks the functions and the assets; nothing is pulled yet.
+    pub async fn new(
+        broker: &Broker,
+        functions: Functions,
+        settings: &Settings,
+    ) -> Result<Worker, Error> {
+        functions.check()?;
+        jetiter_config::Topology::of(broker, settings)
+            .check(broker)
+            .await?;
+        let queue: Queue = settings.worker.queue.parse()?;
+        let consumer = broker.namespace.worker_consumer(&queue);
+        let ack_wait = ack_wait(broker, &consumer).await?;
+        let concurrency = settings.worker.slots();
+        let executor = Executor {
+            broker: broker.clone(),
+            functions,
+            name: name(),
+            hand: Arc::new(Hand::default()),
+            slots: Arc::new(Semaphore::new(concurrency)),
+            concurrency: concurrency as u32,
+            puts: Semaphore::new(settings.worker.in_flight),
+            stopping: CancellationToken::new(),
+            settings: settings.worker.clone(),
+        };
+        Ok(Worker {
+            executor: Arc::new(executor),
+            consumer,
+            ack_wait,
+            prefetch: concurrency + settings.worker.prefetch,
+            full: AtomicBool::new(false),
+        })
+    }
+
+    /// Works until `stop` ends. Then nothing more is pulled, what has not begun is handed back
+    /// at once, and what has is finished within the grace time.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let running = TaskTracker::new();
+        let stopping = &self.executor.stopping;
+        let work = async {
+            tokio::join!(self.pull_until_stop(&running), async {
+                stop.await;
+                stopping.cancel();
+            });
+            running.close();
+            if timeout(self.executor.settings.grace, running.wait())
+                .await
+                .is_err()
+            {
+                // Silence hands them on: the server gives them to another after `ack_wait`.
+                tracing::warn!(left = self.executor.hand.len(), "the grace time is over");
+            }
+        };
+        tokio::select! {
+            () = work => {}
+            () = self.keep_hand_alive(&running) => {}
+            () = self.watch_cache() => {}
+        }
+        // Acknowledgements are only queued until here.
+        self.executor.broker.client.flush().await.ok();
+    }
+
+    async fn pull_until_stop(&self, running: &TaskTracker) {
+        let broker = &self.executor.broker;
+        let items = broker.namespace.items_stream();
+        while !self.executor.stopping.is_cancelled() {
+            let lost = match Pull::open(broker, &items, &self.consumer).await {
+                Ok(pull) => self.pull(pull, running).await,
+                Err(error) => Some(error.to_string()),
+            };
+            if let Some(reason) = lost {
+                tracing::warn!(
+                    consumer = self.consumer,
+                    reason,
+                    "no items come, trying again"
+                );
+                sleep(REOPEN).await;
+            }
+        }
+    }
+
+    /// Pulls until the stop (`None`) or until the pull is lost.
+    async fn pull(&self, mut pull: Pull, running: &TaskTracker) -> Option<String> {
+        let execute = |message| {
+            let executor = self.executor.clone();
+            running.spawn(async move { executor.execute(message).await });
+        };
+        loop {
+            // A full cache can store no outcome: what is in hand goes first.
+            let full = self.full.load(Ordering::Relaxed);
+            let room = if full {
+                0
+            } else {
+                self.prefetch.saturating_sub(self.executor.hand.len())
+            };
+            let pulled = tokio::select! {
+                pulled = pull.next(room) => pulled,
+                () = self.executor.stopping.cancelled() => {
+                    // Executed now, they are handed back.
+                    pull.close().await.into_iter().for_each(execute);
+                    return None;
+                }
+            };
+            match pulled {
+                Pulled::Message(message) => execute(message),
+                Pulled::Nothing => {}
+                Pulled::Lost(reason) => return Some(reason),
+            }
+        }
+    }
+
+    /// A third of `ack_wait`, so that two lost ones do no harm.
+    async fn keep_hand_alive(&self, running: &TaskTracker) {
+        let every = self.ack_wait / 3;
+        let mut ticks = interval(every.min(Duration::from_secs(1)));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut alive = tokio::time::Instant::now();
+        loop {
+            ticks.tick().await;
+            for held in self.executor.hand.stuck(STUCK_GRACE) {
+                let executor = self.executor.clone();
+                running.spawn(async move { executor.give_up(&held).await });
+            }
+            if alive.elapsed() >= every {
+                alive = tokio::time::Instant::now();
+                self.executor
+                    .hand
+                    .keep_alive(&self.executor.broker, every)
+                    .await;
+            }
+        }
+    }
+
+    /// Stops pulling at a soft limit below the cache's own, so that marks always fit.
+    async fn watch_cache(&self) {
+        let broker = &self.executor.broker;
+        let stream = broker.namespace.cache_stream();
+        loop {
+            if let Ok(info) = broker.stream_info(&stream, None).await {
+                let limit = info.config.max_bytes as f64 * self.executor.settings.soft_limit;
+                let full = info.config.max_bytes > 0 && info.state.bytes as f64 >= limit;
+                if self.full.swap(full, Ordering::Relaxed) != full {
+                    tracing::warn!(full, bytes = info.state.bytes, "the cache's soft limit");
+                }
+            }
+            sleep(FULL_CHECK).await;
+        }
+    }
+}
+
+/// Workers never make their consumer: an autoscaler that waits for it would wait for them.
+async fn ack_wait(broker: &Broker, consumer: &str) -> Result<Duration, Error> {
+    let items = broker.namespace.items_stream();
+    let asset = format!("the consumer {consumer} of the stream {items}");
+    let stream = broker.jetstream.get_stream_no_info(&items).await;
+    let info = match stream {
+        Ok(stream) => stream
+            .consumer_info(consumer)
+            .await
+            .map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    match info {
+        Ok(info) => Ok(info.config.ack_wait),
+        Err(reason) if reason.contains("not found") => {
+            Err(jetiter_config::Error::AssetMissing { asset }.into())
+        }
+        Err(reason) => Err(jetiter_config::Error::Api {
+            what: asset,
+            reason,
+        }
+        .into()),
+    }
+}
+
+/// Host and a random part: two workers of one host must not look like one.
+pub(crate) fn name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim();
+    let host = if host.is_empty() { "worker" } else { host };
+    format!("{host}-{:04x}", rand::random::<u16>())
+}
