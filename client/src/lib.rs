@@ -1,1 +1,23 @@
-//! stub
+//! The half of jetiter that submits: maps a function over an iterable, reads the collated
+//! result.
+//!
+//! [`Client::async_iter`] publishes the items through `submit`, then the seal; workers and the
+//! collator do the rest; [`Client::result`] waits in `wait` and reads the list.
+
+mod client;
+mod error;
+mod inline;
+mod iter;
+mod options;
+mod result;
+mod status;
+mod submit;
+mod wait;
+
+pub use client::Client;
+pub use error::Error;
+pub use iter::Iter;
+pub use options::Options;
+pub use result::{Fetched, Raw};
+pub use status::{Listed, Status};
+pub use wait::FOREVER;

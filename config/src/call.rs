@@ -36,6 +36,9 @@ pub type Outcome = Result<Vec<u8>, ItemError>;
 
 /// Runs items. A worker's functions do.
 pub trait Call: Send + Sync {
+    /// What is wrong with the functions themselves, if anything is.
+    fn check(&self) -> Result<(), String>;
+
     /// Runs one item to its outcome: once, without retries. Never panics, and ends within the
     /// item's time-out.
     fn call(&self, item: Item) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>>;

@@ -42,6 +42,9 @@ pub const TTL: &str = "Nats-TTL";
 /// `sub` replaces all earlier messages of the subject.
 pub const ROLLUP: &str = "Nats-Rollup";
 
+/// The most bytes that the headers of an item or an outcome take.
+pub const MAX_HEADERS: usize = 1024;
+
 /// A header's value as text, when there is one.
 pub fn header<'a>(headers: Option<&'a HeaderMap>, name: &'static str) -> Option<&'a str> {
     headers?.get(name).map(|value| value.as_str())
@@ -112,6 +115,16 @@ pub enum ErrorKind {
     Lost,
     /// The item's index is at or over the total that the group was sealed with.
     OutOfRange,
+}
+
+impl ErrorKind {
+    /// Another try can help against what the function met, not against what it was given.
+    pub fn is_worth_retrying(self) -> bool {
+        matches!(
+            self,
+            ErrorKind::Failed | ErrorKind::Panicked | ErrorKind::TimedOut
+        )
+    }
 }
 
 /// What stands in an outcome in place of a value.
@@ -234,6 +247,16 @@ impl Seal {
             keep_ms: None,
             function: None,
             label: None,
+        }
+    }
+
+    /// Refuses a label that a header can't carry.
+    pub fn check_label(label: &str) -> Result<(), Error> {
+        let sound = label.len() <= Seal::MAX_LABEL && !label.contains(['\r', '\n', '\0']);
+        if sound {
+            Ok(())
+        } else {
+            Err(malformed("the label", label, "one line of 256 bytes"))
         }
     }
 

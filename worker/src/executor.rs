@@ -188,7 +188,7 @@ impl Executor {
         grip.held.end();
         drop(slot);
         let failed = outcome.as_ref().err().map(|error| error.kind);
-        if retries > 0 && failed.is_some_and(is_worth_retrying) {
+        if retries > 0 && failed.is_some_and(ErrorKind::is_worth_retrying) {
             let attempt = match begin {
                 Some(attempt) => Some(attempt),
                 None => self.count_begin(item, retries).await,
@@ -300,14 +300,6 @@ impl Executor {
         let outcome = Err(timed_out(held.item.timeout));
         self.settle(held, outcome, Instant::now()).await;
     }
-}
-
-/// Another try can help against what the function met, not against what it was given.
-fn is_worth_retrying(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::Failed | ErrorKind::Panicked | ErrorKind::TimedOut
-    )
 }
 
 fn error_bytes(encoding: Encoding, error: &ItemError) -> Vec<u8> {

@@ -130,6 +130,10 @@ impl Functions {
 }
 
 impl Call for Functions {
+    fn check(&self) -> Result<(), String> {
+        Functions::check(self).map_err(|error| error.to_string())
+    }
+
     fn call(&self, item: Item) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
         let Some(function) = self.by_name.get(item.function.as_str()) else {
             let message = format!(
@@ -192,3 +196,7 @@ fn panicked(panic: Box<dyn Any + Send>) -> ItemError {
         text.unwrap_or_else(|| "panicked".to_owned()),
     )
 }
+
+#[cfg(test)]
+#[path = "functions_tests.rs"]
+mod tests;

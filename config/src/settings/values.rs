@@ -129,6 +129,10 @@ pub struct Submit {
     /// Most bytes of such items. Default `16MiB`.
     #[serde(with = "size")]
     pub window_bytes: usize,
+    /// How long to go on trying to store one message while the server is full or out of reach.
+    /// Default `10m`.
+    #[serde(with = "humantime_serde")]
+    pub patience: Duration,
 }
 
 /// The worker.
@@ -249,6 +253,7 @@ impl Default for Submit {
         Submit {
             window: 1024,
             window_bytes: 16 << 20,
+            patience: Duration::from_secs(600),
         }
     }
 }

@@ -47,15 +47,35 @@ fn cases() -> impl Iterator<Item = [&'static str; 3]> {
     lines.filter(|line| !line.starts_with('#')).map(cells)
 }
 
-/// Integers are equal to the digit. Floats may be some units off: each libm has its own.
-fn same_value(found: &str, wanted: &str) -> bool {
+/// What has one right answer, to the last bit. The other floats may be a little off: no two libms
+/// agree.
+const EXACT: &[&str] = &[
+    "fabs",
+    "fma",
+    "fmod",
+    "frexp",
+    "fsum",
+    "ldexp",
+    "modf",
+    "nextafter",
+    "prod",
+    "remainder",
+    "round",
+    "sqrt",
+    "sum",
+    "sumprod",
+    "ulp",
+];
+
+fn same_value(found: &str, wanted: &str, slack: f64) -> bool {
     let values = |text: &str| match serde_json::from_str(text) {
         Ok(Value::Array(values)) => values,
         value => vec![value.unwrap_or_default()],
     };
     let near = |(x, y): (&Value, &Value)| match (x.as_f64(), y.as_f64()) {
         (Some(x_float), Some(y_float)) if x.is_f64() && y.is_f64() => {
-            (x_float - y_float).abs() <= 1e-14 * y_float.abs()
+            let same_sign = x_float.is_sign_negative() == y_float.is_sign_negative();
+            same_sign && (x_float - y_float).abs() <= slack * y_float.abs()
         }
         _ => x == y,
     };
@@ -66,11 +86,11 @@ fn same_value(found: &str, wanted: &str) -> bool {
     found == wanted || (!large_integer && x.len() == y.len() && x.iter().zip(&y).all(near))
 }
 
-fn as_wanted(outcome: &Outcome, encoding: Encoding, wanted: &str) -> bool {
+fn as_wanted(outcome: &Outcome, encoding: Encoding, wanted: &str, slack: f64) -> bool {
     match (outcome, wanted.split_once(": ")) {
         (Ok(value), None) => {
             let json = encoding.transcode(value, Encoding::Json).unwrap();
-            same_value(str::from_utf8(&json).unwrap(), wanted)
+            same_value(str::from_utf8(&json).unwrap(), wanted, slack)
         }
         (Err(error), Some((kind, says))) => {
             let found = serde_json::to_value(error.kind).unwrap();
@@ -84,13 +104,14 @@ fn as_wanted(outcome: &Outcome, encoding: Encoding, wanted: &str) -> bool {
 async fn answers() {
     let mut wrong = Vec::new();
     for [name, argument, wanted] in cases() {
+        let slack = if EXACT.contains(&name) { 0.0 } else { 1e-14 };
         for encoding in [Encoding::Json, Encoding::Cbor] {
             let bytes = match encoding {
                 Encoding::Json => argument.into(),
                 Encoding::Cbor => to_cbor(argument),
             };
             let outcome = call(name, encoding, bytes).await;
-            if !as_wanted(&outcome, encoding, wanted) {
+            if !as_wanted(&outcome, encoding, wanted, slack) {
                 let found = outcome.map(|value| encoding.transcode(&value, Encoding::Json));
                 let found = found.map(|json| String::from_utf8(json.unwrap()).unwrap());
                 wrong.push(format!(
@@ -107,7 +128,7 @@ fn every_function_is_tested() {
     let tested: BTreeSet<String> = cases().map(|case| format!("math.{}", case[0])).collect();
     let served: BTreeSet<String> = functions().names().map(str::to_owned).collect();
     assert_eq!(served, tested);
-    assert_eq!(functions().check(), Ok(()));
+    assert!(functions().check().is_ok());
 }
 
 /// JSON has neither NaN nor the infinities.
@@ -135,6 +156,7 @@ async fn what_only_cbor_can_say() {
         ("exp", &[NAN], Ok("null")),
         ("hypot", &[NAN, INF], Ok("null")),
         ("lgamma", &[INF], Ok("null")),
+        ("lgamma", &[-INF], Ok("null")),
         ("remainder", &[1.0, INF], Ok("1.0")),
         (
             "fmod",

@@ -1,0 +1,370 @@
+//! Submits groups and reads results.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_nats::jetstream::object_store::GetErrorKind;
+use futures_util::{Stream, StreamExt, stream};
+use jetiter_config::broker::Broker;
+use jetiter_config::call::Call;
+use jetiter_config::names::{Function, GroupId, Queue, records_object};
+use jetiter_config::settings::{self, Settings};
+use jetiter_config::wire::{Progress, Seal, Summary};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::AsyncReadExt;
+use tokio::time::sleep;
+
+use crate::error::Error;
+use crate::inline::Inline;
+use crate::options::Options;
+use crate::result::{Fetched, Raw};
+use crate::submit::Submission;
+use crate::wait;
+
+/// Submits groups and reads results, over a broker or inline. Cheap to clone.
+///
+/// ```no_run
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use jetiter_client::{Client, Options};
+/// use jetiter_config::Settings;
+///
+/// let client = Client::connect(&Settings::default()).await?;
+/// let id = client.async_iter("math.floor", (0..100).map(f64::from), &Options::new()).await?;
+/// let list: Option<Vec<i64>> = client.result(&id, Duration::from_secs(1)).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Client {
+    by: Arc<By>,
+}
+
+enum By {
+    Broker(Remote),
+    Inline(Inline),
+}
+
+pub(crate) struct Remote {
+    pub(crate) broker: Broker,
+    window: settings::Submit,
+    /// Queues that were there when asked.
+    queues: Mutex<HashSet<Queue>>,
+}
+
+impl Client {
+    /// Connects as the settings say and checks the assets.
+    pub async fn connect(settings: &Settings) -> Result<Client, Error> {
+        let broker = Broker::connect(settings, "jetiter client").await?;
+        Client::new(broker, settings).await
+    }
+
+    /// Works over a broker that the caller connected.
+    pub async fn new(broker: Broker, settings: &Settings) -> Result<Client, Error> {
+        jetiter_config::Topology::of(&broker, settings)
+            .check(&broker)
+            .await?;
+        let (window, queues) = (settings.submit.clone(), Mutex::default());
+        Ok(Client {
+            by: Arc::new(By::Broker(Remote {
+                broker,
+                window,
+                queues,
+            })),
+        })
+    }
+
+    /// Runs groups inline in the caller's task: without a broker, with the same outcomes. The
+    /// results live as long as the client.
+    ///
+    /// Two things differ, since there is nothing to wait for: [`async_iter`](Self::async_iter)
+    /// returns when every item has run, and a retry comes at once.
+    pub fn sync(functions: impl Call + 'static) -> Result<Client, Error> {
+        Ok(Client {
+            by: Arc::new(By::Inline(Inline::new(functions)?)),
+        })
+    }
+
+    /// Maps a function over an iterable of unknown length and returns the group's id as soon as
+    /// every item is stored. Reads the iterable no faster than the server stores.
+    pub async fn async_iter<A: Serialize>(
+        &self,
+        function: &str,
+        arguments: impl IntoIterator<Item = A>,
+        options: &Options,
+    ) -> Result<GroupId, Error> {
+        self.async_stream(function, stream::iter(arguments), options)
+            .await
+    }
+
+    /// As [`async_iter`](Self::async_iter), over an asynchronous stream.
+    pub async fn async_stream<A: Serialize>(
+        &self,
+        function: &str,
+        arguments: impl Stream<Item = A>,
+        options: &Options,
+    ) -> Result<GroupId, Error> {
+        let function: Function = function.parse()?;
+        if let Some(label) = &options.label {
+            Seal::check_label(label)?;
+        }
+        let group = options.group.clone().unwrap_or_else(GroupId::random);
+        match &*self.by {
+            By::Inline(inline) => {
+                inline
+                    .run(group.clone(), function, arguments, options)
+                    .await?
+            }
+            By::Broker(remote) => remote.submit(&group, function, arguments, options).await?,
+        }
+        Ok(group)
+    }
+
+    /// The group's list, in completion order; `None` when it is not finished after `wait`. Zero
+    /// looks once, [`FOREVER`](crate::FOREVER) waits as long as it takes.
+    ///
+    /// A failed item is null: read `Option<T>`, or use [`fetch`](Self::fetch).
+    pub async fn result<T: DeserializeOwned>(
+        &self,
+        group: &GroupId,
+        wait: Duration,
+    ) -> Result<Option<Vec<T>>, Error> {
+        self.read(group, wait)
+            .await?
+            .map(|raw| raw.decode())
+            .transpose()
+    }
+
+    /// The group's list and its records, which tell each position's index, error and worker.
+    pub async fn fetch<T: DeserializeOwned>(
+        &self,
+        group: &GroupId,
+        wait: Duration,
+    ) -> Result<Option<Fetched<T>>, Error> {
+        let Some(list) = self.read(group, wait).await? else {
+            return Ok(None);
+        };
+        // Committed a moment after the list.
+        let Some(records) = self.read_records(group, Duration::from_secs(30)).await? else {
+            let reason = "it has no records".to_owned();
+            return Err(Error::Damaged {
+                group: group.to_string(),
+                reason,
+            });
+        };
+        let (list, records) = (list.decode()?, (list.summary, records.decode()?));
+        Ok(Some(Fetched {
+            summary: records.0,
+            list,
+            records: records.1,
+        }))
+    }
+
+    /// The list's bytes as they are stored.
+    pub async fn read(&self, group: &GroupId, wait: Duration) -> Result<Option<Raw>, Error> {
+        match &*self.by {
+            By::Inline(inline) => Ok(inline.read(group, false, wait).await),
+            By::Broker(remote) => remote.read(group, group.as_str(), wait).await,
+        }
+    }
+
+    /// The records' bytes as they are stored.
+    pub async fn read_records(
+        &self,
+        group: &GroupId,
+        wait: Duration,
+    ) -> Result<Option<Raw>, Error> {
+        match &*self.by {
+            By::Inline(inline) => Ok(inline.read(group, true, wait).await),
+            By::Broker(remote) => {
+                remote
+                    .read(group, &records_object(group.as_str()), wait)
+                    .await
+            }
+        }
+    }
+
+    /// Follows how far a group is: lossy, a few times a second, from now on. Nothing comes from
+    /// a client that runs inline.
+    pub async fn progress(
+        &self,
+        group: &GroupId,
+    ) -> Result<impl Stream<Item = Progress> + Send + Unpin + use<>, Error> {
+        let By::Broker(remote) = &*self.by else {
+            return Ok(stream::empty().left_stream());
+        };
+        let subject = remote
+            .broker
+            .namespace
+            .event_subject(group.as_str(), "progress");
+        let events = remote.broker.client.subscribe(subject).await;
+        let events = events.map_err(|error| Error::Api {
+            what: "the group's progress".to_owned(),
+            reason: error.to_string(),
+        })?;
+        let progress = |event: async_nats::Message| {
+            std::future::ready(serde_json::from_slice(&event.payload).ok())
+        };
+        Ok(Box::pin(events.filter_map(progress)).right_stream())
+    }
+
+    /// Removes a finished group's result and records; `false` when there is none.
+    pub async fn delete(&self, group: &GroupId) -> Result<bool, Error> {
+        match &*self.by {
+            By::Inline(inline) => Ok(inline.delete(group)),
+            By::Broker(remote) => remote.delete(group).await,
+        }
+    }
+
+    pub(crate) fn remote(&self) -> Option<&Remote> {
+        match &*self.by {
+            By::Broker(remote) => Some(remote),
+            By::Inline(_) => None,
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by = match &*self.by {
+            By::Broker(remote) => format!("broker, namespace {}", remote.broker.namespace),
+            By::Inline(_) => "inline".to_owned(),
+        };
+        f.debug_tuple("Client").field(&by).finish()
+    }
+}
+
+impl Remote {
+    async fn submit<A: Serialize>(
+        &self,
+        group: &GroupId,
+        function: Function,
+        arguments: impl Stream<Item = A>,
+        options: &Options,
+    ) -> Result<(), Error> {
+        if options.group.is_some() {
+            self.refuse_finished(group).await?;
+        }
+        let queue = match &options.queue {
+            Some(queue) => queue.clone(),
+            None => "default".parse()?,
+        };
+        self.check_queue(&queue).await?;
+        let submission = Submission {
+            broker: &self.broker,
+            window: &self.window,
+            group: group.clone(),
+            queue,
+            function,
+            options,
+            nonce: GroupId::random().into(),
+        };
+        submission.run(arguments).await.map(drop)
+    }
+
+    /// An id that has a result is used up.
+    async fn refuse_finished(&self, group: &GroupId) -> Result<(), Error> {
+        match wait::for_object(&self.broker, group, group.as_str(), Duration::ZERO).await? {
+            Some(_) => Err(Error::GroupExists {
+                group: group.to_string(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Items for a queue that nobody made would wait for ever.
+    async fn check_queue(&self, queue: &Queue) -> Result<(), Error> {
+        let known = self
+            .queues
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(queue);
+        if known {
+            return Ok(());
+        }
+        let ns = &self.broker.namespace;
+        let (stream, consumer) = (ns.items_stream(), ns.worker_consumer(queue));
+        let subject = format!("CONSUMER.INFO.{stream}.{consumer}");
+        match self.broker.api::<serde::de::IgnoredAny>(subject, &()).await {
+            Ok(_) => {}
+            Err(error) if error.is_no_consumer() => {
+                return Err(Error::NoQueue {
+                    queue: queue.to_string(),
+                });
+            }
+            Err(error) => return Err(error.about(format!("the queue {queue}")).into()),
+        }
+        self.queues
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(queue.clone());
+        Ok(())
+    }
+
+    async fn read(
+        &self,
+        group: &GroupId,
+        object: &str,
+        wait: Duration,
+    ) -> Result<Option<Raw>, Error> {
+        let Some(info) = wait::for_object(&self.broker, group, object, wait).await? else {
+            return Ok(None);
+        };
+        let damaged = |reason: String| Error::Damaged {
+            group: group.to_string(),
+            reason,
+        };
+        let summary = Summary::from_metadata(&info.metadata)
+            .ok_or_else(|| damaged("its metadata is not jetiter's".to_owned()))?;
+        let bytes = self.download(object).await.map_err(damaged)?;
+        Ok(Some(Raw { summary, bytes }))
+    }
+
+    async fn download(&self, object: &str) -> Result<Vec<u8>, String> {
+        let bucket = self.broker.namespace.results_bucket();
+        let store = self.broker.jetstream.get_object_store(bucket).await;
+        let store = store.map_err(|error| error.to_string())?;
+        let mut tries = 0;
+        let mut reader = loop {
+            tries += 1;
+            match store.get(object).await {
+                Ok(reader) => break reader,
+                // A replica may lag behind the leader, which has it.
+                Err(error) if error.kind() == GetErrorKind::NotFound && tries < 20 => {
+                    sleep(Duration::from_millis(50)).await;
+                }
+                Err(error) => return Err(error.to_string()),
+            }
+        };
+        let mut bytes = Vec::with_capacity(reader.info().size);
+        reader
+            .read_to_end(&mut bytes)
+            .await
+            .map_err(|error| error.to_string())?;
+        Ok(bytes)
+    }
+
+    async fn delete(&self, group: &GroupId) -> Result<bool, Error> {
+        let look = wait::for_object(&self.broker, group, group.as_str(), Duration::ZERO).await?;
+        if look.is_none() {
+            return Ok(false);
+        }
+        let ns = &self.broker.namespace;
+        let stream = ns.results_stream();
+        // The list's metadata last: broken off, the deletion can be made again.
+        let filters = [
+            ns.object_subject(&records_object(group.as_str())),
+            ns.chunks_filter(group.as_str()),
+            ns.object_subject(group.as_str()),
+        ];
+        for filter in filters {
+            let purged = self.broker.purge(&stream, Some(&filter), None).await;
+            purged.map_err(|error| error.about(format!("the result {group}")))?;
+        }
+        Ok(true)
+    }
+}

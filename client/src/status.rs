@@ -1,0 +1,167 @@
+//! Looks at groups from outside: how far, what is missing, which there are.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use jetiter_config::broker::Broker;
+use jetiter_config::names::{Entry, GroupId, ItemId, Mark};
+use jetiter_config::wire::{Seal, Summary};
+use serde::Serialize;
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::wait;
+
+/// Where a group stands.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "status", rename_all = "lowercase")]
+pub enum Status {
+    /// It has a result.
+    Finished(Summary),
+    /// It is on its way.
+    Running {
+        /// How many items it was sealed with, if it was.
+        total: Option<u32>,
+        /// How many items have an outcome.
+        done: u64,
+        /// How many wait or are being run.
+        waiting: u64,
+    },
+}
+
+/// A group in a listing.
+#[derive(Clone, Debug, Serialize)]
+pub struct Listed {
+    /// Its id.
+    pub group: String,
+    /// Its result; `None` while it is on its way.
+    pub result: Option<Summary>,
+}
+
+impl Client {
+    /// Where a group stands; `None` when nothing is known of it.
+    pub async fn status(&self, group: &GroupId) -> Result<Option<Status>, Error> {
+        let Some(remote) = self.remote() else {
+            let raw = self.read(group, Duration::ZERO).await?;
+            return Ok(raw.map(|raw| Status::Finished(raw.summary)));
+        };
+        let broker = &remote.broker;
+        let found = wait::for_object(broker, group, group.as_str(), Duration::ZERO).await?;
+        if let Some(info) = found {
+            return Ok(Summary::from_metadata(&info.metadata).map(Status::Finished));
+        }
+        let total = sealed_total(broker, group).await?;
+        let done = self.outcomes(group).await?.len() as u64;
+        let waiting = waiting(broker, group).await?;
+        if total.is_none() && done == 0 && waiting == 0 {
+            return Ok(None);
+        }
+        Ok(Some(Status::Running {
+            total,
+            done,
+            waiting,
+        }))
+    }
+
+    /// The indexes below the total that have no outcome; empty when the group is not sealed.
+    pub async fn missing(&self, group: &GroupId) -> Result<Vec<u32>, Error> {
+        let Some(remote) = self.remote() else {
+            return Ok(Vec::new());
+        };
+        let Some(total) = sealed_total(&remote.broker, group).await? else {
+            return Ok(Vec::new());
+        };
+        let there = self.outcomes(group).await?;
+        Ok((0..total)
+            .filter(|index| !there.contains(&ItemId::Index(*index)))
+            .collect())
+    }
+
+    /// All finished groups, and the sealed ones that are on their way, by id.
+    pub async fn list(&self) -> Result<Vec<Listed>, Error> {
+        let Some(remote) = self.remote() else {
+            return Ok(Vec::new());
+        };
+        let broker = &remote.broker;
+        let mut groups = BTreeMap::new();
+        let seals = broker.namespace.entry_subject("*", Entry::Mark(Mark::Seal));
+        for subject in subjects(broker, &seals).await? {
+            if let Some((group, _)) = broker.namespace.parse_entry(&subject) {
+                groups.insert(group.to_owned(), None);
+            }
+        }
+        let failed = |reason: String| Error::Api {
+            what: "the results".to_owned(),
+            reason,
+        };
+        let bucket = broker.namespace.results_bucket();
+        let store = broker.jetstream.get_object_store(bucket).await;
+        let store = store.map_err(|error| failed(error.to_string()))?;
+        let mut objects = store
+            .list()
+            .await
+            .map_err(|error| failed(error.to_string()))?;
+        while let Some(info) = objects
+            .try_next()
+            .await
+            .map_err(|error| failed(error.to_string()))?
+        {
+            let summary = Summary::from_metadata(&info.metadata);
+            if let Some(summary) = summary.filter(|summary| summary.group == info.name) {
+                groups.insert(info.name, Some(summary));
+            }
+        }
+        Ok(groups
+            .into_iter()
+            .map(|(group, result)| Listed { group, result })
+            .collect())
+    }
+
+    async fn outcomes(&self, group: &GroupId) -> Result<std::collections::HashSet<ItemId>, Error> {
+        let Some(remote) = self.remote() else {
+            return Ok(Default::default());
+        };
+        let ns = &remote.broker.namespace;
+        let subjects = subjects(&remote.broker, &ns.outcomes_filter(group.as_str())).await?;
+        let id = |subject: String| match ns.parse_entry(&subject) {
+            Some((_, Entry::Outcome(id))) => Some(id),
+            _ => None,
+        };
+        Ok(subjects.into_iter().filter_map(id).collect())
+    }
+}
+
+async fn sealed_total(broker: &Broker, group: &GroupId) -> Result<Option<u32>, Error> {
+    let ns = &broker.namespace;
+    let subject = ns.entry_subject(group.as_str(), Entry::Mark(Mark::Seal));
+    let mark = broker.last_message(&ns.cache_stream(), &subject).await;
+    let mark = mark.map_err(|error| error.about(format!("the seal of {group}")))?;
+    let seal = mark.and_then(|mark| serde_json::from_slice::<Seal>(&mark.payload()).ok());
+    Ok(seal.map(|seal| seal.total))
+}
+
+async fn waiting(broker: &Broker, group: &GroupId) -> Result<u64, Error> {
+    let ns = &broker.namespace;
+    let filter = ns.waiting_filter(group.as_str());
+    let info = broker.stream_info(&ns.items_stream(), Some(&filter)).await;
+    let info = info.map_err(|error| error.about(format!("the items of {group}")))?;
+    Ok(info.state.subjects.values().sum())
+}
+
+/// The cache's subjects under a filter; async-nats turns the pages.
+async fn subjects(broker: &Broker, filter: &str) -> Result<Vec<String>, Error> {
+    let failed = |reason: String| Error::Api {
+        what: "the cache's keys".to_owned(),
+        reason,
+    };
+    let stream = broker
+        .jetstream
+        .get_stream_no_info(broker.namespace.cache_stream())
+        .await;
+    let stream = stream.map_err(|error| failed(error.to_string()))?;
+    let pages = stream.info_with_subjects(filter).await;
+    let pages = pages.map_err(|error| failed(error.to_string()))?;
+    let subjects = pages.map_ok(|(subject, _)| subject).try_collect().await;
+    subjects.map_err(|error| failed(error.to_string()))
+}

@@ -1,0 +1,221 @@
+//! Publishes the items of a group, many in flight, then the seal.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::context::PublishErrorKind;
+use bytes::Bytes;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{Stream, StreamExt};
+use jetiter_config::broker::{Broker, Refusal};
+use jetiter_config::encoding::Encoding;
+use jetiter_config::names::{Entry, Function, GroupId, Mark, Queue};
+use jetiter_config::settings;
+use jetiter_config::wire::{self, Seal};
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+
+use crate::error::Error;
+use crate::options::Options;
+
+/// One group on its way to the broker.
+pub(crate) struct Submission<'a> {
+    pub(crate) broker: &'a Broker,
+    pub(crate) window: &'a settings::Submit,
+    pub(crate) group: GroupId,
+    pub(crate) queue: Queue,
+    pub(crate) function: Function,
+    pub(crate) options: &'a Options,
+    /// Makes this run's message ids its own: the same item published again later is stored
+    /// again, also within the duplicate window.
+    pub(crate) nonce: String,
+}
+
+/// An item that the server has stored.
+struct Sent {
+    bytes: usize,
+}
+
+impl Submission<'_> {
+    /// Publishes every argument, then the total. Memory holds the window, never the iterable.
+    pub(crate) async fn run<A: Serialize>(
+        &self,
+        arguments: impl Stream<Item = A>,
+    ) -> Result<u32, Error> {
+        let mut arguments = pin!(arguments);
+        let mut in_flight = FuturesUnordered::new();
+        let (mut total, mut bytes) = (0u32, 0usize);
+        while let Some(argument) = arguments.next().await {
+            let index = total;
+            total = total.checked_add(1).ok_or(Error::TooManyItems)?;
+            let payload = self.encode(index, &argument)?;
+            bytes += payload.len();
+            // Without this wait a fast iterable would fill the memory of client and server.
+            while in_flight.len() >= self.window.window || bytes > self.window.window_bytes {
+                let Some(sent) = in_flight.next().await else {
+                    break;
+                };
+                let sent: Sent = sent?;
+                bytes -= sent.bytes;
+            }
+            in_flight.push(self.item(index, payload));
+        }
+        while let Some(sent) = in_flight.next().await {
+            sent?;
+        }
+        // Every item is stored: only now is the total true.
+        self.seal(total).await?;
+        Ok(total)
+    }
+
+    fn encode<A: Serialize>(&self, index: u32, argument: &A) -> Result<Bytes, Error> {
+        let wrong = |reason: String| Error::Argument {
+            group: self.group.to_string(),
+            index: u64::from(index),
+            reason,
+        };
+        let bytes = self.options.written_as().encode(argument);
+        let bytes = bytes.map_err(|error| wrong(error.to_string()))?;
+        let limit = self
+            .broker
+            .client
+            .max_payload()
+            .saturating_sub(wire::MAX_HEADERS);
+        if bytes.len() > limit {
+            let reason = format!(
+                "it has {} bytes and the server takes {limit}: send a reference to it instead",
+                bytes.len()
+            );
+            return Err(wrong(reason));
+        }
+        Ok(bytes.into())
+    }
+
+    async fn item(&self, index: u32, payload: Bytes) -> Result<Sent, Error> {
+        let subject = self
+            .broker
+            .namespace
+            .item_subject(&self.queue, &self.group, &self.function);
+        let bytes = payload.len();
+        let headers = self.item_headers(index);
+        let retried = self
+            .store(&format!("item {index}"), subject, headers, payload)
+            .await?;
+        if let Stored::Duplicate { first_try: true } = retried {
+            let group = self.group.to_string();
+            return Err(Error::TakenForDuplicate {
+                group,
+                index: u64::from(index),
+            });
+        }
+        Ok(Sent { bytes })
+    }
+
+    fn item_headers(&self, index: u32) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(wire::INDEX, index.to_string());
+        headers.insert(wire::MESSAGE_ID, format!("{}.{index}", self.nonce));
+        if self.options.written_as() != Encoding::Json {
+            headers.insert(wire::CONTENT_TYPE, self.options.written_as().content_type());
+        }
+        if let Some(timeout) = self.options.timeout {
+            headers.insert(wire::TIMEOUT, timeout.as_millis().max(1).to_string());
+        }
+        if self.options.retries > 0 {
+            headers.insert(wire::RETRIES, self.options.retries.to_string());
+        }
+        headers
+    }
+
+    async fn seal(&self, total: u32) -> Result<(), Error> {
+        self.check_first_seal(total).await?;
+        let seal = Seal {
+            total,
+            encoding: self.options.written_as(),
+            keep_ms: self.options.cached.map(|keep| keep.as_millis() as u64),
+            function: Some(self.function.clone()),
+            label: self.options.label.clone(),
+        };
+        let (mut headers, payload) = seal.to_message();
+        let id = format!("{}.seal.{total}.{}", self.group, self.nonce);
+        headers.insert(wire::MESSAGE_ID, id);
+        let subject = self.broker.namespace.seal_subject(&self.group);
+        self.store("the seal", subject, headers, payload.into())
+            .await
+            .map(drop)
+    }
+
+    /// A caller's own id may have been sealed by an earlier run.
+    async fn check_first_seal(&self, total: u32) -> Result<(), Error> {
+        if self.options.group.is_none() {
+            return Ok(());
+        }
+        let ns = &self.broker.namespace;
+        let subject = ns.entry_subject(self.group.as_str(), Entry::Mark(Mark::Seal));
+        let found = self.broker.last_message(&ns.cache_stream(), &subject).await;
+        let found = found.map_err(|error| error.about("the group's seal"))?;
+        let first = found.and_then(|mark| serde_json::from_slice::<Seal>(&mark.payload()).ok());
+        match first {
+            Some(first) if first.total != total => Err(Error::SealedTwice {
+                group: self.group.to_string(),
+                first: first.total,
+                second: u64::from(total),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Publishes until it is stored. Full, without a leader, disconnected: it may work later,
+    /// and the message id makes the second copy of a first one that did arrive harmless.
+    async fn store(
+        &self,
+        what: &str,
+        subject: String,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<Stored, Error> {
+        let began = Instant::now();
+        let mut pause = Duration::from_millis(50);
+        let mut first_try = true;
+        loop {
+            let sent = self
+                .broker
+                .publish(subject.clone(), headers.clone(), payload.clone())
+                .await;
+            let error = match sent {
+                Ok(waiting) => match waiting.await {
+                    Ok(ack) if ack.duplicate => return Ok(Stored::Duplicate { first_try }),
+                    Ok(_) => return Ok(Stored::New),
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            let gone = error.kind() == PublishErrorKind::StreamNotFound;
+            let reason = error.to_string();
+            let hopeless = matches!(Refusal::of(error), Refusal::TooLarge(_));
+            if hopeless || began.elapsed() > self.window.patience {
+                let reason = if gone {
+                    format!("no stream takes it ({reason}): `jetiter init` makes it")
+                } else {
+                    reason
+                };
+                let (what, waited) = (what.to_owned(), began.elapsed());
+                return Err(Error::NotStored {
+                    what,
+                    waited,
+                    reason,
+                });
+            }
+            tracing::debug!(what, reason, "not stored yet, trying again");
+            first_try = false;
+            sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+    }
+}
+
+enum Stored {
+    New,
+    Duplicate { first_try: bool },
+}

@@ -1,0 +1,59 @@
+//! Waits for a result: told by an event, with a look now and then since events can be lost.
+
+use std::time::Duration;
+
+use async_nats::jetstream::object_store::ObjectInfo;
+use futures_util::StreamExt;
+use jetiter_config::broker::Broker;
+use jetiter_config::names::GroupId;
+use tokio::time::{Instant, timeout};
+
+use crate::error::Error;
+
+/// Waits as long as it takes.
+pub const FOREVER: Duration = Duration::MAX;
+
+/// The first look after the one at once; each later one waits twice as long.
+const FIRST_LOOK: Duration = Duration::from_millis(250);
+/// No look comes later than this after the one before.
+const LAST_LOOK: Duration = Duration::from_secs(5);
+
+/// The metadata of an object once it is there; `None` when the time is over. The group's `done`
+/// event wakes it.
+pub(crate) async fn for_object(
+    broker: &Broker,
+    group: &GroupId,
+    object: &str,
+    wait: Duration,
+) -> Result<Option<ObjectInfo>, Error> {
+    if wait.is_zero() {
+        return look(broker, object).await;
+    }
+    let began = Instant::now();
+    // Before the first look: a notice between look and subscription would be missed.
+    let subject = broker.namespace.event_subject(group.as_str(), "done");
+    let events = broker.client.subscribe(subject).await;
+    let mut events = events.map_err(|error| Error::Api {
+        what: "waiting for the group's end".to_owned(),
+        reason: error.to_string(),
+    })?;
+    let mut pause = FIRST_LOOK;
+    loop {
+        if let Some(info) = look(broker, object).await? {
+            return Ok(Some(info));
+        }
+        let left = wait.saturating_sub(began.elapsed());
+        if left.is_zero() {
+            return Ok(None);
+        }
+        // Told or not, the next look says.
+        timeout(pause.min(left), events.next()).await.ok();
+        pause = (pause * 2).min(LAST_LOOK);
+    }
+}
+
+async fn look(broker: &Broker, object: &str) -> Result<Option<ObjectInfo>, Error> {
+    let found = broker.object_info(object).await;
+    let found = found.map_err(|error| error.about(format!("the result {object}")))?;
+    Ok(found.map(|(_, info)| info).filter(|info| !info.deleted))
+}
