@@ -1,1 +1,7 @@
-//! stub
+//! End to end, against a real nats-server: one server for the whole run, a namespace per test.
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+
+mod harness;
+
+/// The whole way of one group, as the document behind jetiter describes it.
+mod map;

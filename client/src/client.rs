@@ -288,10 +288,9 @@ impl Remote {
         }
         let ns = &self.broker.namespace;
         let (stream, consumer) = (ns.items_stream(), ns.worker_consumer(queue));
-        let subject = format!("CONSUMER.INFO.{stream}.{consumer}");
-        match self.broker.api::<serde::de::IgnoredAny>(subject, &()).await {
-            Ok(_) => {}
-            Err(error) if error.is_no_consumer() => {
+        match self.broker.ack_wait(&stream, &consumer).await {
+            Ok(Some(_)) => {}
+            Ok(None) => {
                 return Err(Error::NoQueue {
                     queue: queue.to_string(),
                 });

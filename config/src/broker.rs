@@ -148,6 +148,24 @@ impl Broker {
         self.api(format!("STREAM.INFO.{stream}"), &request).await
     }
 
+    /// How long a durable consumer waits for an acknowledgement; `None` when there is no such
+    /// consumer.
+    pub async fn ack_wait(&self, stream: &str, name: &str) -> Result<Option<Duration>, ApiError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            config: async_nats::jetstream::consumer::Config,
+        }
+        let request = serde_json::json!({});
+        match self
+            .api(format!("CONSUMER.INFO.{stream}.{name}"), &request)
+            .await
+        {
+            Ok(Answer { config }) => Ok(Some(config.ack_wait)),
+            Err(error) if error.is(ErrorCode::CONSUMER_NOT_FOUND) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The leader's word on the last message of a subject; a direct get may be stale on
     /// replicas.
     pub async fn last_message(
@@ -162,7 +180,7 @@ impl Broker {
         let request = serde_json::json!({ "last_by_subj": subject });
         match self.api(format!("STREAM.MSG.GET.{stream}"), &request).await {
             Ok(Answer { message }) => Ok(Some(message)),
-            Err(error) if error.is_no_message() => Ok(None),
+            Err(error) if error.is(ErrorCode::NO_MESSAGE_FOUND) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -248,21 +266,6 @@ pub enum ApiError {
 }
 
 impl ApiError {
-    /// There is no message of that subject.
-    pub fn is_no_message(&self) -> bool {
-        self.is(ErrorCode::NO_MESSAGE_FOUND)
-    }
-
-    /// There is no such stream.
-    pub fn is_no_stream(&self) -> bool {
-        self.is(ErrorCode::STREAM_NOT_FOUND)
-    }
-
-    /// There is no such consumer.
-    pub fn is_no_consumer(&self) -> bool {
-        self.is(ErrorCode::CONSUMER_NOT_FOUND)
-    }
-
     fn is(&self, code: ErrorCode) -> bool {
         matches!(self, ApiError::Refused(error) if error.error_code() == code)
     }

@@ -203,24 +203,10 @@ impl Worker {
 async fn ack_wait(broker: &Broker, consumer: &str) -> Result<Duration, Error> {
     let items = broker.namespace.items_stream();
     let asset = format!("the consumer {consumer} of the stream {items}");
-    let stream = broker.jetstream.get_stream_no_info(&items).await;
-    let info = match stream {
-        Ok(stream) => stream
-            .consumer_info(consumer)
-            .await
-            .map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
-    match info {
-        Ok(info) => Ok(info.config.ack_wait),
-        Err(reason) if reason.contains("not found") => {
-            Err(jetiter_config::Error::AssetMissing { asset }.into())
-        }
-        Err(reason) => Err(jetiter_config::Error::Api {
-            what: asset,
-            reason,
-        }
-        .into()),
+    match broker.ack_wait(&items, consumer).await {
+        Ok(Some(ack_wait)) => Ok(ack_wait),
+        Ok(None) => Err(jetiter_config::Error::AssetMissing { asset }.into()),
+        Err(error) => Err(error.about(asset).into()),
     }
 }
 

@@ -15,12 +15,12 @@ use serde::Serialize;
 use crate::functions::Functions;
 use crate::handler::Context;
 use arguments::{Arguments, MANY, Number};
+use float::but_for_poles;
 use problem::{Problem, sound};
 
 /// Functions by name.
 type Table<F> = &'static [(&'static str, F)];
 
-/// Their infinities are overflows.
 const OF_ONE: Table<fn(f64) -> f64> = &[
     ("acos", f64::acos),
     ("acosh", libm::acosh),
@@ -44,15 +44,12 @@ const OF_ONE: Table<fn(f64) -> f64> = &[
     ("tan", f64::tan),
     ("tanh", f64::tanh),
     ("ulp", float::ulp),
-];
-
-const OF_ONE_WITH_POLES: Table<fn(f64) -> f64> = &[
-    ("atanh", libm::atanh),
-    ("gamma", libm::tgamma),
-    ("lgamma", libm::lgamma),
-    ("log10", f64::log10),
-    ("log1p", f64::ln_1p),
-    ("log2", f64::log2),
+    ("atanh", |x| but_for_poles(libm::atanh, x)),
+    ("gamma", |x| but_for_poles(libm::tgamma, x)),
+    ("lgamma", |x| but_for_poles(libm::lgamma, x)),
+    ("log10", |x| but_for_poles(f64::log10, x)),
+    ("log1p", |x| but_for_poles(f64::ln_1p, x)),
+    ("log2", |x| but_for_poles(f64::log2, x)),
 ];
 
 const OF_TWO: Table<fn(f64, f64) -> f64> = &[
@@ -62,18 +59,6 @@ const OF_TWO: Table<fn(f64, f64) -> f64> = &[
     ("nextafter", libm::nextafter),
     ("pow", float::pow),
     ("remainder", libm::remainder),
-];
-
-const TO_WHOLE: Table<fn(f64) -> f64> = &[
-    ("ceil", f64::ceil),
-    ("floor", f64::floor),
-    ("trunc", f64::trunc),
-];
-
-const QUESTIONS: Table<fn(f64) -> bool> = &[
-    ("isfinite", f64::is_finite),
-    ("isinf", f64::is_infinite),
-    ("isnan", f64::is_nan),
 ];
 
 /// The stock functions: what Python's `math` has, and `math.round`, `math.sum`.
@@ -105,9 +90,6 @@ impl Library {
         for &(name, compute) in OF_ONE {
             self.float::<1, 1>(name, move |x| compute(x[0]));
         }
-        for &(name, compute) in OF_ONE_WITH_POLES {
-            self.float::<1, 1>(name, move |x| float::but_for_poles(compute, x[0]));
-        }
         for &(name, compute) in OF_TWO {
             self.float::<2, 2>(name, move |x| compute(x[0], x[1]));
         }
@@ -121,12 +103,12 @@ impl Library {
     }
 
     fn of_one(&mut self) {
-        for &(name, compute) in TO_WHOLE {
-            self.one(name, move |x| integer::whole(x, compute));
-        }
-        for &(name, compute) in QUESTIONS {
-            self.one(name, move |x| Ok(compute(x.float())));
-        }
+        self.one("ceil", |x| integer::whole(x, f64::ceil));
+        self.one("floor", |x| integer::whole(x, f64::floor));
+        self.one("trunc", |x| integer::whole(x, f64::trunc));
+        self.one("isfinite", |x| Ok(x.float().is_finite()));
+        self.one("isinf", |x| Ok(x.float().is_infinite()));
+        self.one("isnan", |x| Ok(x.float().is_nan()));
         self.one("modf", |x| Ok(libm::modf(x.float())));
         self.one("frexp", |x| Ok(libm::frexp(x.float())));
     }
