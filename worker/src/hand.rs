@@ -8,16 +8,18 @@ use std::time::Duration;
 use async_nats::Subject;
 use jetiter_config::broker::Broker;
 use jetiter_config::call::Item;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// The server hands an item to somebody else after `ack_wait` of silence; this breaks it.
 const IN_PROGRESS: &[u8] = b"+WPI";
 
 /// All items in hand.
-#[derive(Default)]
 pub(crate) struct Hand {
     held: Mutex<HashMap<u64, Arc<Held>>>,
     next: AtomicU64,
+    half: usize,
+    half_empty: Notify,
 }
 
 /// One item in hand.
@@ -39,6 +41,21 @@ pub(crate) struct Grip {
 }
 
 impl Hand {
+    /// An empty hand that takes so many items.
+    pub(crate) fn new(size: usize) -> Hand {
+        Hand {
+            held: Mutex::default(),
+            next: AtomicU64::new(0),
+            half: size / 2,
+            half_empty: Notify::new(),
+        }
+    }
+
+    /// Waits until the hand becomes half empty: time to pull more.
+    pub(crate) async fn half_empty(&self) {
+        self.half_empty.notified().await;
+    }
+
     /// Takes an item in hand.
     pub(crate) fn take(self: &Arc<Self>, item: Item, reply: Subject) -> Grip {
         let held = Arc::new(Held {
@@ -107,7 +124,12 @@ impl Held {
 
 impl Drop for Grip {
     fn drop(&mut self) {
-        self.hand.table().remove(&self.key);
+        let mut table = self.hand.table();
+        table.remove(&self.key);
+        // Once on the way down, not once an item.
+        if table.len() == self.hand.half {
+            self.hand.half_empty.notify_one();
+        }
     }
 }
 

@@ -63,11 +63,12 @@ impl Worker {
         let consumer = broker.namespace.worker_consumer(&queue);
         let ack_wait = ack_wait(broker, &consumer).await?;
         let concurrency = settings.worker.slots();
+        let prefetch = concurrency + settings.worker.prefetch;
         let executor = Executor {
             broker: broker.clone(),
             functions,
             name: name(),
-            hand: Arc::new(Hand::default()),
+            hand: Arc::new(Hand::new(prefetch)),
             slots: Arc::new(Semaphore::new(concurrency)),
             concurrency: concurrency as u32,
             puts: Semaphore::new(settings.worker.in_flight),
@@ -78,7 +79,7 @@ impl Worker {
             executor: Arc::new(executor),
             consumer,
             ack_wait,
-            prefetch: concurrency + settings.worker.prefetch,
+            prefetch,
             full: AtomicBool::new(false),
         })
     }
@@ -146,6 +147,7 @@ impl Worker {
             };
             let pulled = tokio::select! {
                 pulled = pull.next(room) => pulled,
+                () = self.executor.hand.half_empty() => continue,
                 () = self.executor.stopping.cancelled() => {
                     // Executed now, they are handed back.
                     pull.close().await.into_iter().for_each(execute);
