@@ -65,17 +65,9 @@ impl Client {
 
     /// Works over a broker that the caller connected.
     pub async fn new(broker: Broker, settings: &Settings) -> Result<Client, Error> {
-        jetiter_config::Topology::of(&broker, settings)
-            .check(&broker)
-            .await?;
+        jetiter_config::Topology::of(&broker, settings).check(&broker).await?;
         let (window, queues) = (settings.submit.clone(), Mutex::default());
-        Ok(Client {
-            by: Arc::new(By::Broker(Remote {
-                broker,
-                window,
-                queues,
-            })),
-        })
+        Ok(Client { by: Arc::new(By::Broker(Remote { broker, window, queues })) })
     }
 
     /// Runs groups inline in the caller's task: without a broker, with the same outcomes. The
@@ -84,9 +76,7 @@ impl Client {
     /// Two things differ, since there is nothing to wait for: [`async_iter`](Self::async_iter)
     /// returns when every item has run, and a retry comes at once.
     pub fn sync(functions: impl Call + 'static) -> Result<Client, Error> {
-        Ok(Client {
-            by: Arc::new(By::Inline(Inline::new(functions)?)),
-        })
+        Ok(Client { by: Arc::new(By::Inline(Inline::new(functions)?)) })
     }
 
     /// Maps a function over an iterable of unknown length and returns the group's id as soon as
@@ -97,8 +87,7 @@ impl Client {
         arguments: impl IntoIterator<Item = A>,
         options: &Options,
     ) -> Result<GroupId, Error> {
-        self.async_stream(function, stream::iter(arguments), options)
-            .await
+        self.async_stream(function, stream::iter(arguments), options).await
     }
 
     /// As [`async_iter`](Self::async_iter), over an asynchronous stream.
@@ -114,11 +103,7 @@ impl Client {
         }
         let group = options.group.clone().unwrap_or_else(GroupId::random);
         match &*self.by {
-            By::Inline(inline) => {
-                inline
-                    .run(group.clone(), function, arguments, options)
-                    .await?
-            }
+            By::Inline(inline) => inline.run(group.clone(), function, arguments, options).await?,
             By::Broker(remote) => remote.submit(&group, function, arguments, options).await?,
         }
         Ok(group)
@@ -133,10 +118,7 @@ impl Client {
         group: &GroupId,
         wait: Duration,
     ) -> Result<Option<Vec<T>>, Error> {
-        self.read(group, wait)
-            .await?
-            .map(|raw| raw.decode())
-            .transpose()
+        self.read(group, wait).await?.map(|raw| raw.decode()).transpose()
     }
 
     /// The group's list and its records, which tell each position's index, error and worker.
@@ -151,17 +133,10 @@ impl Client {
         // Committed a moment after the list.
         let Some(records) = self.read_records(group, Duration::from_secs(30)).await? else {
             let reason = "it has no records".to_owned();
-            return Err(Error::Damaged {
-                group: group.to_string(),
-                reason,
-            });
+            return Err(Error::Damaged { group: group.to_string(), reason });
         };
         let (list, records) = (list.decode()?, (list.summary, records.decode()?));
-        Ok(Some(Fetched {
-            summary: records.0,
-            list,
-            records: records.1,
-        }))
+        Ok(Some(Fetched { summary: records.0, list, records: records.1 }))
     }
 
     /// The list's bytes as they are stored.
@@ -180,11 +155,7 @@ impl Client {
     ) -> Result<Option<Raw>, Error> {
         match &*self.by {
             By::Inline(inline) => Ok(inline.read(group, true, wait).await),
-            By::Broker(remote) => {
-                remote
-                    .read(group, &records_object(group.as_str()), wait)
-                    .await
-            }
+            By::Broker(remote) => remote.read(group, &records_object(group.as_str()), wait).await,
         }
     }
 
@@ -197,10 +168,7 @@ impl Client {
         let By::Broker(remote) = &*self.by else {
             return Ok(stream::empty().left_stream());
         };
-        let subject = remote
-            .broker
-            .namespace
-            .event_subject(group.as_str(), "progress");
+        let subject = remote.broker.namespace.event_subject(group.as_str(), "progress");
         let events = remote.broker.client.subscribe(subject).await;
         let events = events.map_err(|error| Error::Api {
             what: "the group's progress".to_owned(),
@@ -269,20 +237,14 @@ impl Remote {
     /// An id that has a result is used up.
     async fn refuse_finished(&self, group: &GroupId) -> Result<(), Error> {
         match wait::for_object(&self.broker, group, group.as_str(), Duration::ZERO).await? {
-            Some(_) => Err(Error::GroupExists {
-                group: group.to_string(),
-            }),
+            Some(_) => Err(Error::GroupExists { group: group.to_string() }),
             None => Ok(()),
         }
     }
 
     /// Items for a queue that nobody made would wait for ever.
     async fn check_queue(&self, queue: &Queue) -> Result<(), Error> {
-        let known = self
-            .queues
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(queue);
+        let known = self.queues.lock().unwrap_or_else(PoisonError::into_inner).contains(queue);
         if known {
             return Ok(());
         }
@@ -291,16 +253,11 @@ impl Remote {
         match self.broker.ack_wait(&stream, &consumer).await {
             Ok(Some(_)) => {}
             Ok(None) => {
-                return Err(Error::NoQueue {
-                    queue: queue.to_string(),
-                });
+                return Err(Error::NoQueue { queue: queue.to_string() });
             }
             Err(error) => return Err(error.about(format!("the queue {queue}")).into()),
         }
-        self.queues
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(queue.clone());
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner).insert(queue.clone());
         Ok(())
     }
 
@@ -313,10 +270,7 @@ impl Remote {
         let Some(info) = wait::for_object(&self.broker, group, object, wait).await? else {
             return Ok(None);
         };
-        let damaged = |reason: String| Error::Damaged {
-            group: group.to_string(),
-            reason,
-        };
+        let damaged = |reason: String| Error::Damaged { group: group.to_string(), reason };
         let summary = Summary::from_metadata(&info.metadata)
             .ok_or_else(|| damaged("its metadata is not jetiter's".to_owned()))?;
         let bytes = self.download(object).await.map_err(damaged)?;
@@ -340,10 +294,7 @@ impl Remote {
             }
         };
         let mut bytes = Vec::with_capacity(reader.info().size);
-        reader
-            .read_to_end(&mut bytes)
-            .await
-            .map_err(|error| error.to_string())?;
+        reader.read_to_end(&mut bytes).await.map_err(|error| error.to_string())?;
         Ok(bytes)
     }
 

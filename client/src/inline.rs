@@ -66,9 +66,7 @@ impl Inline {
         options: &Options,
     ) -> Result<(), Error> {
         if self.results().contains_key(&group) {
-            return Err(Error::GroupExists {
-                group: group.to_string(),
-            });
+            return Err(Error::GroupExists { group: group.to_string() });
         }
         let started_ms = now_ms();
         let mut draft = Draft::new(options.written_as());
@@ -118,11 +116,7 @@ impl Inline {
             true => self.finished(group)?,
             false => timeout(wait, found).await.ok()?,
         };
-        let raw = if records {
-            finished.records
-        } else {
-            finished.list
-        };
+        let raw = if records { finished.records } else { finished.list };
         Some(Raw::clone(&raw))
     }
 
@@ -150,9 +144,7 @@ impl Inline {
             reason,
         };
         let encoding = options.written_as();
-        let bytes = encoding
-            .encode(argument)
-            .map_err(|error| wrong(error.to_string()))?;
+        let bytes = encoding.encode(argument).map_err(|error| wrong(error.to_string()))?;
         if bytes.len() > MAX_PAYLOAD {
             return Err(wrong(format!(
                 "it has {} bytes, a server takes {MAX_PAYLOAD}",
@@ -208,20 +200,13 @@ impl Inline {
 impl Draft {
     fn new(encoding: Encoding) -> Draft {
         let open = encoding.list_open().to_vec();
-        Draft {
-            encoding,
-            list: open.clone(),
-            records: open,
-            ok: 0,
-            failed: 0,
-        }
+        Draft { encoding, list: open.clone(), records: open, ok: 0, failed: 0 }
     }
 
     fn add(&mut self, index: u32, (outcome, record): (Outcome, Record)) -> Result<(), Error> {
         if index > 0 {
             self.list.extend_from_slice(self.encoding.list_separator());
-            self.records
-                .extend_from_slice(self.encoding.list_separator());
+            self.records.extend_from_slice(self.encoding.list_separator());
         }
         match &outcome {
             Ok(_) => self.ok += 1,
@@ -229,31 +214,18 @@ impl Draft {
         }
         let value = outcome.unwrap_or_else(|_| self.encoding.null().to_vec());
         self.list.extend_from_slice(&value);
-        self.records
-            .extend_from_slice(&self.encoding.encode(&record)?);
+        self.records.extend_from_slice(&self.encoding.encode(&record)?);
         Ok(())
     }
 
     fn finish(mut self, summary: Summary, until: Option<Instant>) -> Finished {
         self.list.extend_from_slice(self.encoding.list_close());
         self.records.extend_from_slice(self.encoding.list_close());
-        let raw = |bytes| {
-            Arc::new(Raw {
-                summary: summary.clone(),
-                bytes,
-            })
-        };
-        Finished {
-            list: raw(self.list),
-            records: raw(self.records),
-            until,
-        }
+        let raw = |bytes| Arc::new(Raw { summary: summary.clone(), bytes });
+        Finished { list: raw(self.list), records: raw(self.records), until }
     }
 }
 
 fn now_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_millis() as u64
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
 }

@@ -82,10 +82,7 @@ impl<A: Serialize + Sync> Iter<A> {
 
     /// Submits all arguments as a new group and returns its id.
     pub async fn run(&mut self) -> Result<GroupId, Error> {
-        let group = self
-            .client
-            .async_iter(&self.function, &self.arguments, &self.options)
-            .await?;
+        let group = self.client.async_iter(&self.function, &self.arguments, &self.options).await?;
         self.group = Some(group.clone());
         Ok(group)
     }
@@ -95,9 +92,7 @@ impl<A: Serialize + Sync> Iter<A> {
         &self,
         wait: Duration,
     ) -> Result<Option<Vec<T>>, Error> {
-        self.client
-            .result(self.group.as_ref().ok_or(Error::NotRun)?, wait)
-            .await
+        self.client.result(self.group.as_ref().ok_or(Error::NotRun)?, wait).await
     }
 
     /// List and records of the last run, as [`Client::fetch`].
@@ -105,9 +100,7 @@ impl<A: Serialize + Sync> Iter<A> {
         &self,
         wait: Duration,
     ) -> Result<Option<Fetched<T>>, Error> {
-        self.client
-            .fetch(self.group.as_ref().ok_or(Error::NotRun)?, wait)
-            .await
+        self.client.fetch(self.group.as_ref().ok_or(Error::NotRun)?, wait).await
     }
 }
 

@@ -34,34 +34,22 @@ impl Options {
     /// The group's id. The same id again, with the same arguments in the same order, takes up a
     /// submission that was broken off; an id that has a result is refused.
     pub fn group(self, group: GroupId) -> Options {
-        Options {
-            group: Some(group),
-            ..self
-        }
+        Options { group: Some(group), ..self }
     }
 
     /// The queue whose workers run the items. Default: `default`.
     pub fn queue(self, queue: Queue) -> Options {
-        Options {
-            queue: Some(queue),
-            ..self
-        }
+        Options { queue: Some(queue), ..self }
     }
 
     /// A name for people, kept with the result: at most 256 bytes, no line breaks.
     pub fn label(self, label: impl Into<String>) -> Options {
-        Options {
-            label: Some(label.into()),
-            ..self
-        }
+        Options { label: Some(label.into()), ..self }
     }
 
     /// How long one attempt at an item may take. Default: what the worker says.
     pub fn timeout(self, timeout: Duration) -> Options {
-        Options {
-            timeout: Some(timeout),
-            ..self
-        }
+        Options { timeout: Some(timeout), ..self }
     }
 
     /// How often an item is tried again after its function failed, panicked or took too long.
@@ -72,18 +60,12 @@ impl Options {
 
     /// How long the result is kept after its end; at least a second. Default: for ever.
     pub fn cached(self, keep: Duration) -> Options {
-        Options {
-            cached: Some(keep),
-            ..self
-        }
+        Options { cached: Some(keep), ..self }
     }
 
     /// How arguments and the list are written. Default: CBOR.
     pub fn encoding(self, encoding: Encoding) -> Options {
-        Options {
-            encoding: Some(encoding),
-            ..self
-        }
+        Options { encoding: Some(encoding), ..self }
     }
 
     pub(crate) fn written_as(&self) -> Encoding {

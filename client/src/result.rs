@@ -21,10 +21,7 @@ impl Raw {
     /// As JSON, whatever it is stored in.
     pub fn into_json(self) -> Result<Vec<u8>, Error> {
         use jetiter_config::encoding::Encoding;
-        Ok(self
-            .summary
-            .encoding
-            .transcode(&self.bytes, Encoding::Json)?)
+        Ok(self.summary.encoding.transcode(&self.bytes, Encoding::Json)?)
     }
 
     pub(crate) fn decode<T: DeserializeOwned>(&self) -> Result<Vec<T>, Error> {

@@ -57,11 +57,7 @@ impl Client {
         if total.is_none() && done == 0 && waiting == 0 {
             return Ok(None);
         }
-        Ok(Some(Status::Running {
-            total,
-            done,
-            waiting,
-        }))
+        Ok(Some(Status::Running { total, done, waiting }))
     }
 
     /// The indexes below the total that have no outcome; empty when the group is not sealed.
@@ -73,9 +69,7 @@ impl Client {
             return Ok(Vec::new());
         };
         let there = self.outcomes(group).await?;
-        Ok((0..total)
-            .filter(|index| !there.contains(&ItemId::Index(*index)))
-            .collect())
+        Ok((0..total).filter(|index| !there.contains(&ItemId::Index(*index))).collect())
     }
 
     /// All finished groups, and the sealed ones that are on their way, by id.
@@ -91,31 +85,20 @@ impl Client {
                 groups.insert(group.to_owned(), None);
             }
         }
-        let failed = |reason: String| Error::Api {
-            what: "the results".to_owned(),
-            reason,
-        };
+        let failed = |reason: String| Error::Api { what: "the results".to_owned(), reason };
         let bucket = broker.namespace.results_bucket();
         let store = broker.jetstream.get_object_store(bucket).await;
         let store = store.map_err(|error| failed(error.to_string()))?;
-        let mut objects = store
-            .list()
-            .await
-            .map_err(|error| failed(error.to_string()))?;
-        while let Some(info) = objects
-            .try_next()
-            .await
-            .map_err(|error| failed(error.to_string()))?
+        let mut objects = store.list().await.map_err(|error| failed(error.to_string()))?;
+        while let Some(info) =
+            objects.try_next().await.map_err(|error| failed(error.to_string()))?
         {
             let summary = Summary::from_metadata(&info.metadata);
             if let Some(summary) = summary.filter(|summary| summary.group == info.name) {
                 groups.insert(info.name, Some(summary));
             }
         }
-        Ok(groups
-            .into_iter()
-            .map(|(group, result)| Listed { group, result })
-            .collect())
+        Ok(groups.into_iter().map(|(group, result)| Listed { group, result }).collect())
     }
 
     async fn outcomes(&self, group: &GroupId) -> Result<std::collections::HashSet<ItemId>, Error> {
@@ -151,14 +134,8 @@ async fn waiting(broker: &Broker, group: &GroupId) -> Result<u64, Error> {
 
 /// The cache's subjects under a filter; async-nats turns the pages.
 async fn subjects(broker: &Broker, filter: &str) -> Result<Vec<String>, Error> {
-    let failed = |reason: String| Error::Api {
-        what: "the cache's keys".to_owned(),
-        reason,
-    };
-    let stream = broker
-        .jetstream
-        .get_stream_no_info(broker.namespace.cache_stream())
-        .await;
+    let failed = |reason: String| Error::Api { what: "the cache's keys".to_owned(), reason };
+    let stream = broker.jetstream.get_stream_no_info(broker.namespace.cache_stream()).await;
     let stream = stream.map_err(|error| failed(error.to_string()))?;
     let pages = stream.info_with_subjects(filter).await;
     let pages = pages.map_err(|error| failed(error.to_string()))?;

@@ -77,11 +77,7 @@ impl Submission<'_> {
         };
         let bytes = self.options.written_as().encode(argument);
         let bytes = bytes.map_err(|error| wrong(error.to_string()))?;
-        let limit = self
-            .broker
-            .client
-            .max_payload()
-            .saturating_sub(wire::MAX_HEADERS);
+        let limit = self.broker.client.max_payload().saturating_sub(wire::MAX_HEADERS);
         if bytes.len() > limit {
             let reason = format!(
                 "it has {} bytes and the server takes {limit}: send a reference to it instead",
@@ -93,21 +89,13 @@ impl Submission<'_> {
     }
 
     async fn item(&self, index: u32, payload: Bytes) -> Result<Sent, Error> {
-        let subject = self
-            .broker
-            .namespace
-            .item_subject(&self.queue, &self.group, &self.function);
+        let subject = self.broker.namespace.item_subject(&self.queue, &self.group, &self.function);
         let bytes = payload.len();
         let headers = self.item_headers(index);
-        let retried = self
-            .store(&format!("item {index}"), subject, headers, payload)
-            .await?;
+        let retried = self.store(&format!("item {index}"), subject, headers, payload).await?;
         if let Stored::Duplicate { first_try: true } = retried {
             let group = self.group.to_string();
-            return Err(Error::TakenForDuplicate {
-                group,
-                index: u64::from(index),
-            });
+            return Err(Error::TakenForDuplicate { group, index: u64::from(index) });
         }
         Ok(Sent { bytes })
     }
@@ -141,9 +129,7 @@ impl Submission<'_> {
         let id = format!("{}.seal.{total}.{}", self.group, self.nonce);
         headers.insert(wire::MESSAGE_ID, id);
         let subject = self.broker.namespace.seal_subject(&self.group);
-        self.store("the seal", subject, headers, payload.into())
-            .await
-            .map(drop)
+        self.store("the seal", subject, headers, payload.into()).await.map(drop)
     }
 
     /// A caller's own id may have been sealed by an earlier run.
@@ -179,10 +165,7 @@ impl Submission<'_> {
         let mut pause = Duration::from_millis(50);
         let mut first_try = true;
         loop {
-            let sent = self
-                .broker
-                .publish(subject.clone(), headers.clone(), payload.clone())
-                .await;
+            let sent = self.broker.publish(subject.clone(), headers.clone(), payload.clone()).await;
             let error = match sent {
                 Ok(waiting) => match waiting.await {
                     Ok(ack) if ack.duplicate => return Ok(Stored::Duplicate { first_try }),
@@ -201,11 +184,7 @@ impl Submission<'_> {
                     reason
                 };
                 let (what, waited) = (what.to_owned(), began.elapsed());
-                return Err(Error::NotStored {
-                    what,
-                    waited,
-                    reason,
-                });
+                return Err(Error::NotStored { what, waited, reason });
             }
             tracing::debug!(what, reason, "not stored yet, trying again");
             first_try = false;

@@ -89,15 +89,9 @@ impl Broker {
     /// Works over a connection that the caller made.
     pub fn new(client: async_nats::Client, namespace: Namespace, timeout: Duration) -> Broker {
         // The windows of client and worker bound what is in flight; this one must not be less.
-        let jetstream = ContextBuilder::new()
-            .timeout(timeout)
-            .max_ack_inflight(100_000)
-            .build(client.clone());
-        Broker {
-            client,
-            jetstream,
-            namespace,
-        }
+        let jetstream =
+            ContextBuilder::new().timeout(timeout).max_ack_inflight(100_000).build(client.clone());
+        Broker { client, jetstream, namespace }
     }
 
     /// Publishes without waiting; the future ends with the server's word.
@@ -156,10 +150,7 @@ impl Broker {
             config: async_nats::jetstream::consumer::Config,
         }
         let request = serde_json::json!({});
-        match self
-            .api(format!("CONSUMER.INFO.{stream}.{name}"), &request)
-            .await
-        {
+        match self.api(format!("CONSUMER.INFO.{stream}.{name}"), &request).await {
             Ok(Answer { config }) => Ok(Some(config.ack_wait)),
             Err(error) if error.is(ErrorCode::CONSUMER_NOT_FOUND) => Ok(None),
             Err(error) => Err(error),
@@ -189,14 +180,9 @@ impl Broker {
     /// too.
     pub async fn object_info(&self, object: &str) -> Result<Option<(u64, ObjectInfo)>, ApiError> {
         let subject = self.namespace.object_subject(object);
-        let stored = self
-            .last_message(&self.namespace.results_stream(), &subject)
-            .await?;
+        let stored = self.last_message(&self.namespace.results_stream(), &subject).await?;
         let read = |message: StoredMessage| {
-            Some((
-                message.seq,
-                serde_json::from_slice(&message.payload()).ok()?,
-            ))
+            Some((message.seq, serde_json::from_slice(&message.payload()).ok()?))
         };
         Ok(stored.and_then(read))
     }
@@ -248,9 +234,7 @@ impl StoredMessage {
     /// Its payload.
     pub fn payload(&self) -> Vec<u8> {
         use base64::Engine;
-        base64::engine::general_purpose::STANDARD
-            .decode(&self.data)
-            .unwrap_or_default()
+        base64::engine::general_purpose::STANDARD.decode(&self.data).unwrap_or_default()
     }
 }
 
@@ -272,10 +256,7 @@ impl ApiError {
 
     /// As an error of this crate, with what was asked for.
     pub fn about(self, what: impl Into<String>) -> Error {
-        Error::Api {
-            what: what.into(),
-            reason: self.to_string(),
-        }
+        Error::Api { what: what.into(), reason: self.to_string() }
     }
 }
 

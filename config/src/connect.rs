@@ -50,40 +50,32 @@ pub async fn check_jetstream(client: &Client) -> Result<(), Error> {
     };
     let what = "asking the server for JetStream".to_owned();
     match error.kind() {
-        AccountErrorKind::JetStreamUnavailable => Err(Error::NoJetStream {
-            place: "on the NATS server",
-        }),
+        AccountErrorKind::JetStreamUnavailable => {
+            Err(Error::NoJetStream { place: "on the NATS server" })
+        }
         AccountErrorKind::JetStream(said) => match said.error_code() {
-            ErrorCode::JETSTREAM_NOT_ENABLED => Err(Error::NoJetStream {
-                place: "on the NATS server",
-            }),
-            ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT => Err(Error::NoJetStream {
-                place: "for this account of the NATS server",
-            }),
-            _ => Err(Error::Api {
-                what,
-                reason: said.to_string(),
-            }),
+            ErrorCode::JETSTREAM_NOT_ENABLED => {
+                Err(Error::NoJetStream { place: "on the NATS server" })
+            }
+            ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT => {
+                Err(Error::NoJetStream { place: "for this account of the NATS server" })
+            }
+            _ => Err(Error::Api { what, reason: said.to_string() }),
         },
         AccountErrorKind::TimedOut => {
             let reason = "no answer in time; the user may lack the permission to ask".to_owned();
             Err(Error::Api { what, reason })
         }
-        AccountErrorKind::Other => Err(Error::Api {
-            what,
-            reason: failure::deepest(&error),
-        }),
+        AccountErrorKind::Other => Err(Error::Api { what, reason: failure::deepest(&error) }),
     }
 }
 
 fn servers(addresses: &Addresses, server: &str) -> Result<Vec<ServerAddr>, Error> {
     let parsed = addresses.urls.iter().cloned().map(ServerAddr::from_url);
-    parsed
-        .collect::<Result<_, _>>()
-        .map_err(|error| Error::Unreachable {
-            server: server.to_owned(),
-            reason: error.to_string(),
-        })
+    parsed.collect::<Result<_, _>>().map_err(|error| Error::Unreachable {
+        server: server.to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 fn options(settings: &Settings, name: &str) -> ConnectOptions {
@@ -137,16 +129,11 @@ async fn with_certificates(
 
 async fn read(setting: &'static str, path: &Path) -> Result<SecretString, Error> {
     let text = tokio::fs::read_to_string(path).await;
-    text.map(SecretString::from)
-        .map_err(|error| credentials(setting, path, error.to_string()))
+    text.map(SecretString::from).map_err(|error| credentials(setting, path, error.to_string()))
 }
 
 fn credentials(setting: &'static str, path: &Path, reason: impl Into<String>) -> Error {
-    Error::Credentials {
-        setting,
-        path: path.to_owned(),
-        reason: reason.into(),
-    }
+    Error::Credentials { setting, path: path.to_owned(), reason: reason.into() }
 }
 
 /// How the client says who it is.
@@ -211,11 +198,9 @@ impl Login {
                 let mut lines = text.expose_secret().lines().map(str::trim);
                 match lines.find(|line| line.starts_with("SU")) {
                     Some(seed) => Ok(options.nkey(seed.to_owned())),
-                    None => Err(credentials(
-                        "nkey",
-                        path,
-                        "no line of it is a user's seed (SU...)",
-                    )),
+                    None => {
+                        Err(credentials("nkey", path, "no line of it is a user's seed (SU...)"))
+                    }
                 }
             }
         }
@@ -228,11 +213,7 @@ fn check_version(client: &Client, server: String) -> Result<(), Error> {
     if version(&info.version) >= version(OLDEST_SERVER) {
         return Ok(());
     }
-    Err(Error::TooOld {
-        server,
-        found: info.version,
-        needed: OLDEST_SERVER.to_owned(),
-    })
+    Err(Error::TooOld { server, found: info.version, needed: OLDEST_SERVER.to_owned() })
 }
 
 /// Major, minor and patch; `None`, which is less than any version, if there is none in the text.

@@ -38,17 +38,10 @@ pub(crate) fn layer(name: &str, given: impl Fn(&str) -> bool) -> Result<Layer, E
         name: name.to_owned(),
         reason: "neither XDG_CONFIG_HOME nor HOME is set, so nobody knows where it is".to_owned(),
     })?;
-    let name = if name.is_empty() {
-        selected(&directory)?
-    } else {
-        name.to_owned()
-    };
+    let name = if name.is_empty() { selected(&directory)? } else { name.to_owned() };
     let context = Context::read(&directory, &name)
         .and_then(Context::supported)
-        .map_err(|reason| Error::Context {
-            name: name.clone(),
-            reason,
-        })?;
+        .map_err(|reason| Error::Context { name: name.clone(), reason })?;
     let mut values = context.values();
     values.retain(|key, _| !given(key));
     Ok(Layer::new(Ok(values), move |_| format!("context {name}")))
@@ -59,10 +52,7 @@ fn selected(directory: &Path) -> Result<String, Error> {
     match text.trim() {
         "" => {
             let reason = format!("none is selected: name one; {}", known(directory));
-            Err(Error::Context {
-                name: String::new(),
-                reason,
-            })
+            Err(Error::Context { name: String::new(), reason })
         }
         name => Ok(name.to_owned()),
     }
@@ -70,15 +60,11 @@ fn selected(directory: &Path) -> Result<String, Error> {
 
 /// The names of all contexts, as the end of a sentence.
 fn known(directory: &Path) -> String {
-    let entries = fs::read_dir(directory.join("context"))
-        .into_iter()
-        .flatten()
-        .flatten();
+    let entries = fs::read_dir(directory.join("context")).into_iter().flatten().flatten();
     let files = entries.map(|entry| entry.path());
     let files = files.filter(|path| path.extension().is_some_and(|ext| ext == "json"));
-    let mut names: Vec<_> = files
-        .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
-        .collect();
+    let mut names: Vec<_> =
+        files.filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).collect();
     names.sort();
     match names.is_empty() {
         true => format!("there is none in {}", directory.join("context").display()),
@@ -90,10 +76,7 @@ impl Context {
     fn read(directory: &Path, name: &str) -> Result<Context, String> {
         // A name is one file's name and never a way to another directory.
         if name.contains("..") || name.contains(['/', '\\']) {
-            return Err(format!(
-                "that is no name of a context; {}",
-                known(directory)
-            ));
+            return Err(format!("that is no name of a context; {}", known(directory)));
         }
         let path = directory.join("context").join(format!("{name}.json"));
         let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
@@ -103,10 +86,7 @@ impl Context {
         // The reader's message may quote what the file holds: its place is enough.
         serde_json::from_str(&text).map_err(|error| {
             let (line, column) = (error.line(), error.column());
-            format!(
-                "{} is malformed at line {line} column {column}",
-                path.display()
-            )
+            format!("{} is malformed at line {line} column {column}", path.display())
         })
     }
 
@@ -120,18 +100,15 @@ impl Context {
             return Err("user_jwt is not supported: name a creds file instead".into());
         }
         if set(&self.jetstream_domain) || set(&self.jetstream_api_prefix) {
-            return Err(
-                "JetStream domains and API prefixes are not supported: name a server of \
+            return Err("JetStream domains and API prefixes are not supported: name a server of \
                         the domain itself, and a context without them"
-                    .into(),
-            );
+                .into());
         }
         let files = [&self.creds, &self.nkey, &self.cert, &self.key, &self.ca];
         let others = [&self.token, &self.password];
         let looked_up = |text: &&Option<String>| {
             let schemes = ["nsc://", "op://", "env://", "file://"];
-            text.as_deref()
-                .is_some_and(|text| schemes.iter().any(|s| text.starts_with(s)))
+            text.as_deref().is_some_and(|text| schemes.iter().any(|s| text.starts_with(s)))
         };
         match files.iter().chain(&others).any(looked_up) {
             true => Err("it looks a value up elsewhere: write the value or a plain path".into()),
@@ -153,9 +130,7 @@ impl Context {
             ("tls_key", self.key.map(from_home)),
             ("tls_ca", self.ca.map(from_home)),
         ];
-        let texts = texts
-            .into_iter()
-            .filter_map(|(key, text)| Some((key, text?)));
+        let texts = texts.into_iter().filter_map(|(key, text)| Some((key, text?)));
         let mut values: Dict = texts
             .filter(|(_, text)| !text.is_empty())
             .map(|(key, text)| (key.to_owned(), Value::from(text)))

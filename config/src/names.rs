@@ -23,9 +23,7 @@ const FUNCTION_RULE: &str =
 
 fn is_token(text: &str) -> bool {
     (1..=MAX_TOKEN).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
 fn is_function(text: &str) -> bool {
@@ -134,10 +132,7 @@ impl ItemId {
             return ItemId::index(text);
         };
         let (sequence, timestamp) = stored.split_once('-')?;
-        Some(ItemId::Stored {
-            sequence: canonical(sequence)?,
-            timestamp: canonical(timestamp)?,
-        })
+        Some(ItemId::Stored { sequence: canonical(sequence)?, timestamp: canonical(timestamp)? })
     }
 }
 
@@ -145,10 +140,7 @@ impl fmt::Display for ItemId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ItemId::Index(index) => write!(f, "{index}"),
-            ItemId::Stored {
-                sequence,
-                timestamp,
-            } => write!(f, "n{sequence}-{timestamp}"),
+            ItemId::Stored { sequence, timestamp } => write!(f, "n{sequence}-{timestamp}"),
         }
     }
 }
@@ -274,21 +266,14 @@ impl Namespace {
 
     /// What the items stream takes: items, seals, cancels.
     pub fn submit_subjects(&self) -> Vec<String> {
-        vec![
-            format!("{self}.item.*.*.>"),
-            format!("{self}.seal.*"),
-            format!("{self}.cancel.*"),
-        ]
+        vec![format!("{self}.item.*.*.>"), format!("{self}.seal.*"), format!("{self}.cancel.*")]
     }
 
     /// How items are stored: a lane token, a hash of the group, stands behind the queue, so
     /// that more lanes never change a client. Source and destination of the transform.
     pub fn lane_transform(&self) -> (String, String) {
         let source = format!("{self}.item.*.*.>");
-        (
-            source,
-            format!("{self}.work.$1.{{{{partition(1,2)}}}}.$2.>"),
-        )
+        (source, format!("{self}.work.$1.{{{{partition(1,2)}}}}.$2.>"))
     }
 
     /// Where a client publishes an item.
@@ -323,18 +308,12 @@ impl Namespace {
 
     /// Takes a stored item's subject apart: `<ns>.work.<queue>.<lane>.<group>.<function>`.
     pub fn parse_work<'a>(&self, subject: &'a str) -> Option<Work<'a>> {
-        let rest = subject
-            .strip_prefix(self.as_str())?
-            .strip_prefix(".work.")?;
+        let rest = subject.strip_prefix(self.as_str())?.strip_prefix(".work.")?;
         let mut tokens = rest.splitn(4, '.');
         let (queue, _lane) = (tokens.next()?, tokens.next()?);
         let (group, function) = (tokens.next()?, tokens.next()?);
         let sound = is_token(queue) && is_token(group) && is_function(function);
-        sound.then_some(Work {
-            queue,
-            group,
-            function,
-        })
+        sound.then_some(Work { queue, group, function })
     }
 
     /// Takes a seal's or cancel's subject apart.
@@ -400,10 +379,7 @@ impl Namespace {
 
     /// What the results' stream takes: chunks and metadata.
     pub fn results_subjects(&self) -> Vec<String> {
-        vec![
-            format!("$O.{self}-results.C.>"),
-            format!("$O.{self}-results.M.>"),
-        ]
+        vec![format!("$O.{self}-results.C.>"), format!("$O.{self}-results.M.>")]
     }
 
     /// Where an object's metadata stands. Publishing the list's is the commit.
@@ -455,18 +431,12 @@ mod tests {
     #[test]
     fn the_error_names_the_value_and_the_rule() {
         let error = "a.b".parse::<GroupId>().unwrap_err().to_string();
-        assert!(
-            error.contains("a.b") && error.contains("letters"),
-            "{error}"
-        );
+        assert!(error.contains("a.b") && error.contains("letters"), "{error}");
     }
 
     #[test]
     fn entries_round_trip() {
-        let stored = ItemId::Stored {
-            sequence: 12,
-            timestamp: 1_700_000_000_000_000_001,
-        };
+        let stored = ItemId::Stored { sequence: 12, timestamp: 1_700_000_000_000_000_001 };
         for entry in [
             Entry::Outcome(ItemId::Index(0)),
             Entry::Outcome(ItemId::Index(u32::MAX)),
@@ -483,19 +453,9 @@ mod tests {
 
     #[test]
     fn only_canonical_keys_are_entries() {
-        for bad in [
-            "item.g.01",
-            "item.g.+1",
-            "item.g.-1",
-            "item.g.4294967296",
-            "item.g",
-            "item.g.",
-        ] {
-            assert_eq!(
-                ns().parse_entry(&format!("$KV.jetiter-cache.{bad}")),
-                None,
-                "{bad}"
-            );
+        for bad in ["item.g.01", "item.g.+1", "item.g.-1", "item.g.4294967296", "item.g", "item.g."]
+        {
+            assert_eq!(ns().parse_entry(&format!("$KV.jetiter-cache.{bad}")), None, "{bad}");
         }
         assert_eq!(ns().parse_entry("$KV.jetiter2-cache.item.g.1"), None);
         assert_eq!(ns().parse_entry("$KV.jetiter-cache.item.g*.1"), None);
@@ -504,42 +464,22 @@ mod tests {
     #[test]
     fn work_is_read_behind_the_lane() {
         let work = ns().parse_work("jetiter.work.default.0.g1.math.floor");
-        assert_eq!(
-            work,
-            Some(Work {
-                queue: "default",
-                group: "g1",
-                function: "math.floor"
-            })
-        );
-        assert_eq!(
-            ns().parse_work("jetiter.work.default.0.g*.math.floor"),
-            None
-        );
+        assert_eq!(work, Some(Work { queue: "default", group: "g1", function: "math.floor" }));
+        assert_eq!(ns().parse_work("jetiter.work.default.0.g*.math.floor"), None);
         assert_eq!(ns().parse_work("jetiter.work.default.0.g1"), None);
     }
 
     #[test]
     fn controls_are_told_apart() {
-        assert_eq!(
-            ns().parse_control("jetiter.seal.g1"),
-            Some(Control::Seal("g1"))
-        );
-        assert_eq!(
-            ns().parse_control("jetiter.cancel.g1"),
-            Some(Control::Cancel("g1"))
-        );
+        assert_eq!(ns().parse_control("jetiter.seal.g1"), Some(Control::Seal("g1")));
+        assert_eq!(ns().parse_control("jetiter.cancel.g1"), Some(Control::Cancel("g1")));
         assert_eq!(ns().parse_control("jetiter.seal.*"), None);
     }
 
     #[test]
     fn item_ids_are_numbers_or_text() {
         let index = serde_json::to_string(&ItemId::Index(7)).unwrap();
-        let stored = serde_json::to_string(&ItemId::Stored {
-            sequence: 1,
-            timestamp: 2,
-        })
-        .unwrap();
+        let stored = serde_json::to_string(&ItemId::Stored { sequence: 1, timestamp: 2 }).unwrap();
         assert_eq!((index.as_str(), stored.as_str()), ("7", "\"n1-2\""));
         assert_eq!(
             serde_json::from_str::<ItemId>(&stored).unwrap(),

@@ -52,9 +52,8 @@ impl Settings {
     /// The settings, checked. A named context's values are in them, so `context` is `None` then.
     pub fn load(figment: &Figment) -> Result<Settings, Error> {
         let resolved = resolve(figment)?;
-        let mut settings: Settings = resolved
-            .extract()
-            .map_err(|error| refuse::unreadable(&resolved, error))?;
+        let mut settings: Settings =
+            resolved.extract().map_err(|error| refuse::unreadable(&resolved, error))?;
         validate::check(&settings, &resolved)?;
         settings.context = None;
         Ok(settings)
@@ -78,9 +77,7 @@ impl Settings {
             _ => login,
         };
         let layer = Figment::from(context::layer(name, given)?);
-        let from: Settings = layer
-            .extract()
-            .map_err(|error| refuse::unreadable(&layer, error))?;
+        let from: Settings = layer.extract().map_err(|error| refuse::unreadable(&layer, error))?;
         Ok(self.filled(from))
     }
 
@@ -114,11 +111,7 @@ impl Worker {
     /// How many items run at once, with `0` spelled out as four times the processors.
     pub fn slots(&self) -> usize {
         let processors = available_parallelism().map_or(1, NonZero::get);
-        if self.concurrency == 0 {
-            4 * processors
-        } else {
-            self.concurrency
-        }
+        if self.concurrency == 0 { 4 * processors } else { self.concurrency }
     }
 }
 
@@ -131,14 +124,9 @@ impl fmt::Debug for Settings {
 
 /// What was said, above a named context, above the defaults.
 fn resolve(figment: &Figment) -> Result<Figment, Error> {
-    let name = figment
-        .find_value("context")
-        .ok()
-        .and_then(Value::into_string);
+    let name = figment.find_value("context").ok().and_then(Value::into_string);
     let above_defaults = match name {
-        Some(name) => figment
-            .clone()
-            .join(context::layer(&name, |key| given(figment, key))?),
+        Some(name) => figment.clone().join(context::layer(&name, |key| given(figment, key))?),
         None => figment.clone(),
     };
     Ok(above_defaults.join(defaults()))
@@ -149,10 +137,7 @@ fn given(figment: &Figment, key: &str) -> bool {
     match key {
         "tls_cert" | "tls_key" => figment.contains("tls_cert") || figment.contains("tls_key"),
         key if LOGIN.contains(&key) => {
-            let server = figment
-                .find_value("server")
-                .ok()
-                .and_then(Value::into_string);
+            let server = figment.find_value("server").ok().and_then(Value::into_string);
             LOGIN.iter().any(|login| figment.contains(login))
                 || server.is_some_and(|server| server.contains('@'))
         }

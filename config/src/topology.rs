@@ -86,10 +86,7 @@ impl Topology {
         let (source, destination) = self.namespace.lane_transform();
         Config {
             retention: RetentionPolicy::WorkQueue,
-            subject_transform: Some(SubjectTransform {
-                source,
-                destination,
-            }),
+            subject_transform: Some(SubjectTransform { source, destination }),
             max_bytes: self.assets.items_max_bytes,
             // Memory for ids is held for the whole window, so it covers a publish's retries and
             // no more; doubles outside it meet the write-once outcome.
@@ -195,14 +192,7 @@ impl Topology {
             let found = stream.get_consumer::<pull::Config>(&name).await;
             let created = stream.create_consumer(wanted).await;
             created.map_err(|error| api(&format!("the consumer {name} of {items}"), error))?;
-            made.push((
-                name,
-                if found.is_ok() {
-                    Made::Unchanged
-                } else {
-                    Made::Created
-                },
-            ));
+            made.push((name, if found.is_ok() { Made::Unchanged } else { Made::Created }));
         }
         Ok(made)
     }
@@ -225,9 +215,7 @@ async fn ensure_stream(broker: &Broker, wanted: Config) -> Result<Made, Error> {
             Error::AssetMissing { .. } => {
                 let name = wanted.name.clone();
                 let created = broker.jetstream.create_stream(wanted).await;
-                return created
-                    .map(|_| Made::Created)
-                    .map_err(|error| api(&name, error));
+                return created.map(|_| Made::Created).map_err(|error| api(&name, error));
             }
             other => return Err(other),
         },
@@ -238,9 +226,7 @@ async fn ensure_stream(broker: &Broker, wanted: Config) -> Result<Made, Error> {
     }
     let name = wanted.name.clone();
     let updated = broker.jetstream.update_stream(wanted).await;
-    updated
-        .map(|_| Made::Updated)
-        .map_err(|error| api(&name, error))
+    updated.map(|_| Made::Updated).map_err(|error| api(&name, error))
 }
 
 fn missing(asset: &str, error: async_nats::jetstream::context::GetStreamError) -> Error {
@@ -248,19 +234,14 @@ fn missing(asset: &str, error: async_nats::jetstream::context::GetStreamError) -
     use async_nats::jetstream::context::GetStreamErrorKind::JetStream;
     match error.kind() {
         JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
-            Error::AssetMissing {
-                asset: format!("the stream {asset}"),
-            }
+            Error::AssetMissing { asset: format!("the stream {asset}") }
         }
         _ => api(asset, error),
     }
 }
 
 fn api(asset: &str, error: impl std::fmt::Display) -> Error {
-    Error::Api {
-        what: asset.to_owned(),
-        reason: error.to_string(),
-    }
+    Error::Api { what: asset.to_owned(), reason: error.to_string() }
 }
 
 /// The settings on which the guarantees rest.
@@ -315,10 +296,7 @@ mod tests {
         let cache = topology().cache();
         assert_eq!(cache.name, "KV_jetiter-cache");
         assert!(cache.discard_new_per_subject && cache.deny_delete && !cache.allow_rollup);
-        assert_eq!(
-            (cache.discard, cache.max_messages_per_subject),
-            (DiscardPolicy::New, 1)
-        );
+        assert_eq!((cache.discard, cache.max_messages_per_subject), (DiscardPolicy::New, 1));
     }
 
     #[test]
@@ -330,10 +308,7 @@ mod tests {
         );
         let transform = items.subject_transform.unwrap();
         assert_eq!(transform.source, "jetiter.item.*.*.>");
-        assert_eq!(
-            transform.destination,
-            "jetiter.work.$1.{{partition(1,2)}}.$2.>"
-        );
+        assert_eq!(transform.destination, "jetiter.work.$1.{{partition(1,2)}}.$2.>");
     }
 
     #[test]
@@ -346,14 +321,8 @@ mod tests {
     #[test]
     fn another_nature_is_named() {
         let wanted = topology().cache();
-        let found = Config {
-            allow_rollup: true,
-            ..wanted.clone()
-        };
+        let found = Config { allow_rollup: true, ..wanted.clone() };
         let error = same_nature(&found, &wanted).unwrap_err().to_string();
-        assert!(
-            error.contains("KV_jetiter-cache") && error.contains("allow_rollup"),
-            "{error}"
-        );
+        assert!(error.contains("KV_jetiter-cache") && error.contains("allow_rollup"), "{error}");
     }
 }

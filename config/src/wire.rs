@@ -60,11 +60,7 @@ pub fn header_millis(
     };
     match text.parse::<u64>() {
         Ok(millis) if millis > 0 => Ok(Some(Duration::from_millis(millis))),
-        _ => Err(malformed(
-            name,
-            text,
-            "milliseconds, a whole number above 0",
-        )),
+        _ => Err(malformed(name, text, "milliseconds, a whole number above 0")),
     }
 }
 
@@ -73,9 +69,7 @@ pub fn header_count(headers: Option<&HeaderMap>, name: &'static str) -> Result<O
     let Some(text) = header(headers, name) else {
         return Ok(None);
     };
-    text.parse()
-        .map(Some)
-        .map_err(|_| malformed(name, text, "a whole number"))
+    text.parse().map(Some).map_err(|_| malformed(name, text, "a whole number"))
 }
 
 /// A whole number of seconds as the server's TTL header wants it; at least one.
@@ -84,10 +78,7 @@ pub fn ttl(keep: Duration) -> String {
 }
 
 fn malformed(what: &str, found: &str, wanted: &str) -> Error {
-    Error::Encoding {
-        what: what.to_owned(),
-        reason: format!("{found:?} is not {wanted}"),
-    }
+    Error::Encoding { what: what.to_owned(), reason: format!("{found:?} is not {wanted}") }
 }
 
 /// Why an item has no value.
@@ -120,10 +111,7 @@ pub enum ErrorKind {
 impl ErrorKind {
     /// Another try can help against what the function met, not against what it was given.
     pub fn is_worth_retrying(self) -> bool {
-        matches!(
-            self,
-            ErrorKind::Failed | ErrorKind::Panicked | ErrorKind::TimedOut
-        )
+        matches!(self, ErrorKind::Failed | ErrorKind::Panicked | ErrorKind::TimedOut)
     }
 }
 
@@ -145,9 +133,7 @@ impl ItemError {
     pub fn new(kind: ErrorKind, message: impl fmt::Display) -> ItemError {
         let mut message = message.to_string();
         if message.len() > ItemError::MAX_MESSAGE {
-            let cut = (0..=ItemError::MAX_MESSAGE)
-                .rev()
-                .find(|at| message.is_char_boundary(*at));
+            let cut = (0..=ItemError::MAX_MESSAGE).rev().find(|at| message.is_char_boundary(*at));
             message.truncate(cut.unwrap_or(0));
             message.push('…');
         }
@@ -183,11 +169,7 @@ impl Run {
 
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {} {} {}",
-            self.attempts, self.started, self.took, self.worker
-        )
+        write!(f, "{} {} {} {}", self.attempts, self.started, self.took, self.worker)
     }
 }
 
@@ -241,23 +223,13 @@ impl Seal {
 
     /// A seal of so many items, with nothing else said.
     pub fn of(total: u32) -> Seal {
-        Seal {
-            total,
-            encoding: Encoding::Json,
-            keep_ms: None,
-            function: None,
-            label: None,
-        }
+        Seal { total, encoding: Encoding::Json, keep_ms: None, function: None, label: None }
     }
 
     /// Refuses a label that a header can't carry.
     pub fn check_label(label: &str) -> Result<(), Error> {
         let sound = label.len() <= Seal::MAX_LABEL && !label.contains(['\r', '\n', '\0']);
-        if sound {
-            Ok(())
-        } else {
-            Err(malformed("the label", label, "one line of 256 bytes"))
-        }
+        if sound { Ok(()) } else { Err(malformed("the label", label, "one line of 256 bytes")) }
     }
 
     /// Reads a seal message.
@@ -267,10 +239,7 @@ impl Seal {
             .parse()
             .map_err(|_| malformed("the total", text, "a whole number from 0 to 4294967295"))?;
         let label = header(headers, LABEL).map(str::to_owned);
-        if label
-            .as_ref()
-            .is_some_and(|label| label.len() > Seal::MAX_LABEL)
-        {
+        if label.as_ref().is_some_and(|label| label.len() > Seal::MAX_LABEL) {
             return Err(malformed(LABEL, "a longer text", "at most 256 bytes"));
         }
         Ok(Seal {
@@ -407,17 +376,13 @@ impl Summary {
             serde_json::Value::String(text) => text,
             other => other.to_string(),
         };
-        fields
-            .into_iter()
-            .map(|(name, value)| (name, text(value)))
-            .collect()
+        fields.into_iter().map(|(name, value)| (name, text(value))).collect()
     }
 
     /// Reads the metadata of an object; `None` when this is no result of ours.
     pub fn from_metadata(metadata: &HashMap<String, String>) -> Option<Summary> {
-        const TEXTS: [&str; 7] = [
-            "group", "state", "encoding", "function", "label", "log", "records",
-        ];
+        const TEXTS: [&str; 7] =
+            ["group", "state", "encoding", "function", "label", "log", "records"];
         let field = |(name, text): (&String, &String)| {
             let value = match TEXTS.contains(&name.as_str()) {
                 true => serde_json::Value::String(text.clone()),
@@ -469,24 +434,14 @@ mod tests {
     fn a_summary_round_trips_through_metadata() {
         let whole = summary();
         assert_eq!(Summary::from_metadata(&whole.to_metadata()), Some(whole));
-        let bare = Summary {
-            total: None,
-            function: None,
-            label: None,
-            ..summary()
-        };
+        let bare = Summary { total: None, function: None, label: None, ..summary() };
         assert_eq!(Summary::from_metadata(&bare.to_metadata()), Some(bare));
         assert_eq!(Summary::from_metadata(&HashMap::new()), None);
     }
 
     #[test]
     fn a_run_round_trips() {
-        let run = Run {
-            attempts: 2,
-            started: 3,
-            took: 4,
-            worker: "a b".into(),
-        };
+        let run = Run { attempts: 2, started: 3, took: 4, worker: "a b".into() };
         assert_eq!(Run::parse(&run.to_string()), Some(run));
         assert_eq!(Run::parse("x"), None);
     }
@@ -508,16 +463,12 @@ mod tests {
     #[test]
     fn a_malformed_seal_is_named() {
         for bad in ["", "-1", "1.5", "4294967296", "[1]", "ten"] {
-            let error = Seal::from_message(None, bad.as_bytes())
-                .unwrap_err()
-                .to_string();
+            let error = Seal::from_message(None, bad.as_bytes()).unwrap_err().to_string();
             assert!(error.contains("total") && error.contains(bad), "{error}");
         }
         let mut headers = HeaderMap::new();
         headers.insert(KEEP, "soon");
-        let error = Seal::from_message(Some(&headers), b"1")
-            .unwrap_err()
-            .to_string();
+        let error = Seal::from_message(Some(&headers), b"1").unwrap_err().to_string();
         assert!(error.contains(KEEP) && error.contains("soon"), "{error}");
     }
 

@@ -54,10 +54,7 @@ impl Executor {
         let Some(reply) = message.reply.clone() else {
             return;
         };
-        let message = jetstream::Message {
-            message,
-            context: self.broker.jetstream.clone(),
-        };
+        let message = jetstream::Message { message, context: self.broker.jetstream.clone() };
         let Some(arrival) = self.read(&message) else {
             // Its subject names no group that an outcome could be stored under, so it would come
             // again for ever. Only a publisher that breaks the protocol gets here.
@@ -86,34 +83,22 @@ impl Executor {
         let work = self.broker.namespace.parse_work(&message.subject)?;
         let headers = message.headers.as_ref();
         let timestamp = i64::try_from(info.published.unix_timestamp_nanos()).ok()?;
-        let stored = ItemId::Stored {
-            sequence: info.stream_sequence,
-            timestamp,
-        };
+        let stored = ItemId::Stored { sequence: info.stream_sequence, timestamp };
         let mut fault = None;
         let mut sound = |error: String| fault = Some(ItemError::new(ErrorKind::BadHeader, error));
         let id = match wire::header(headers, wire::INDEX) {
             None => stored,
             Some(text) => ItemId::index(text).unwrap_or_else(|| {
-                sound(format!(
-                    "{} is {text:?}: use a plain number from 0 on",
-                    wire::INDEX
-                ));
+                sound(format!("{} is {text:?}: use a plain number from 0 on", wire::INDEX));
                 stored
             }),
         };
         let encoding = Encoding::from_content_type(wire::header(headers, wire::CONTENT_TYPE));
-        let encoding = encoding
-            .map_err(|e| sound(e.to_string()))
-            .unwrap_or_default();
+        let encoding = encoding.map_err(|e| sound(e.to_string())).unwrap_or_default();
         let timeout = wire::header_millis(headers, wire::TIMEOUT);
-        let timeout = timeout
-            .map_err(|e| sound(e.to_string()))
-            .unwrap_or_default();
+        let timeout = timeout.map_err(|e| sound(e.to_string())).unwrap_or_default();
         let retries = wire::header_count(headers, wire::RETRIES);
-        let retries = retries
-            .map_err(|e| sound(e.to_string()))
-            .unwrap_or_default();
+        let retries = retries.map_err(|e| sound(e.to_string())).unwrap_or_default();
         let item = Item {
             group: work.group.parse().ok()?,
             id,
@@ -123,23 +108,14 @@ impl Executor {
             attempt: u32::try_from(info.delivered).unwrap_or(u32::MAX),
             timeout: timeout.unwrap_or(self.settings.timeout),
         };
-        Some(Arrival {
-            item,
-            retries: retries.unwrap_or(0),
-            delivered: info.delivered,
-            fault,
-        })
+        Some(Arrival { item, retries: retries.unwrap_or(0), delivered: info.delivered, fault })
     }
 
     /// Saves work and decides nothing: on replicas this read may be stale.
     async fn is_stored(&self, item: &Item) -> bool {
         let ns = &self.broker.namespace;
         let subject = ns.entry_subject(item.group.as_str(), Entry::Outcome(item.id));
-        let stream = self
-            .broker
-            .jetstream
-            .get_stream_no_info(ns.cache_stream())
-            .await;
+        let stream = self.broker.jetstream.get_stream_no_info(ns.cache_stream()).await;
         let Ok(stream) = stream else { return false };
         stream.direct_get_last_for_subject(subject).await.is_ok()
     }
@@ -161,10 +137,7 @@ impl Executor {
         let mut n = 1;
         while n <= limit {
             let entry = Entry::Try(item.id, n);
-            match self
-                .store_once(item, entry, Bytes::new(), wire::once_headers())
-                .await
-            {
+            match self.store_once(item, entry, Bytes::new(), wire::once_headers()).await {
                 Ok(()) => return Some(n),
                 Err(Refusal::Already) => n += 1,
                 Err(refusal) => self.wait_for_storage(item, &refusal).await,
@@ -235,10 +208,7 @@ impl Executor {
         payload: Bytes,
         headers: async_nats::HeaderMap,
     ) -> Result<(), Refusal> {
-        let subject = self
-            .broker
-            .namespace
-            .entry_subject(item.group.as_str(), entry);
+        let subject = self.broker.namespace.entry_subject(item.group.as_str(), entry);
         let _permit = self.puts.acquire().await;
         self.broker.store(subject, headers, payload).await.map(drop)
     }
@@ -250,9 +220,7 @@ impl Executor {
 
     fn run_of(&self, item: &Item, started: Instant) -> Run {
         let took = started.elapsed();
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Run {
             attempts: item.attempt,
             started: now.saturating_sub(took).as_millis() as u64,
@@ -275,14 +243,8 @@ impl Executor {
     async fn retry_later(&self, held: &Held, attempt: u32) {
         let factor = 2u32.saturating_pow(attempt.saturating_sub(1));
         let delay = self.settings.retry_delay.saturating_mul(factor);
-        let delay = delay
-            .min(self.settings.retry_delay_max)
-            .mul_f64(rand::random_range(0.5..1.0));
-        self.answer(
-            &held.reply,
-            &format!("-NAK {{\"delay\":{}}}", delay.as_nanos()),
-        )
-        .await;
+        let delay = delay.min(self.settings.retry_delay_max).mul_f64(rand::random_range(0.5..1.0));
+        self.answer(&held.reply, &format!("-NAK {{\"delay\":{}}}", delay.as_nanos())).await;
     }
 
     async fn answer(&self, reply: &async_nats::Subject, word: &str) {

@@ -24,6 +24,10 @@ pub(crate) type States = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
 /// argument is decoded into the function's own type: `(f64, f64)` takes `[1, -1]`, `Vec<f64>`
 /// takes `[1, 2, 3]`.
 ///
+/// An `async` closure can't use what it captured: write
+/// `move |x: f64| { let client = client.clone(); async move { .. } }`, or share it with
+/// [`state`](Functions::state).
+///
 /// ```
 /// use jetiter_worker::{Context, Functions};
 ///
@@ -101,14 +105,10 @@ impl Functions {
 
     fn insert(mut self, name: &str, erased: Erased) -> Functions {
         if name.parse::<Function>().is_err() {
-            return self.mistake(Error::BadName {
-                name: name.to_owned(),
-            });
+            return self.mistake(Error::BadName { name: name.to_owned() });
         }
         if self.by_name.insert(name.to_owned(), erased).is_some() {
-            return self.mistake(Error::NameTwice {
-                name: name.to_owned(),
-            });
+            return self.mistake(Error::NameTwice { name: name.to_owned() });
         }
         self
     }
@@ -116,9 +116,7 @@ impl Functions {
     fn insert_value<K, H: Handler<(Value, K)>>(self, name: &str, erased: Erased) -> Functions {
         // Taken as a value it would be stored as {"Err": ..}, and counted as a success.
         if H::returns().starts_with("core::result::Result<") {
-            return self.mistake(Error::ReturnsResult {
-                name: name.to_owned(),
-            });
+            return self.mistake(Error::ReturnsResult { name: name.to_owned() });
         }
         self.insert(name, erased)
     }
@@ -161,10 +159,7 @@ impl Call for Functions {
 
 /// What an item that took too long comes to.
 pub(crate) fn timed_out(limit: std::time::Duration) -> ItemError {
-    ItemError::new(
-        ErrorKind::TimedOut,
-        format!("took longer than its time-out of {limit:?}"),
-    )
+    ItemError::new(ErrorKind::TimedOut, format!("took longer than its time-out of {limit:?}"))
 }
 
 fn inline<K, H: Handler<K>>(function: Arc<H>) -> Erased {
@@ -191,10 +186,7 @@ fn on_thread<K, H: Handler<K>>(function: Arc<H>) -> Erased {
 fn panicked(panic: Box<dyn Any + Send>) -> ItemError {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    ItemError::new(
-        ErrorKind::Panicked,
-        text.unwrap_or_else(|| "panicked".to_owned()),
-    )
+    ItemError::new(ErrorKind::Panicked, text.unwrap_or_else(|| "panicked".to_owned()))
 }
 
 #[cfg(test)]

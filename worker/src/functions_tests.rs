@@ -69,9 +69,7 @@ fn all_shapes() -> Functions {
         .function("plain.context", next_with_attempt)
         .function("plain.closure", |x: i64| x + 1)
         .try_function("try.plain.fn", try_next)
-        .try_function("try.plain.closure", |x: i64| {
-            (x >= 0).then_some(x + 1).ok_or("below 0")
-        })
+        .try_function("try.plain.closure", |x: i64| (x >= 0).then_some(x + 1).ok_or("below 0"))
         .try_function("try.plain.context", try_next_with_attempt)
         .function("async.fn", async_next)
         .function("async.closure", async |x: i64| async_next(x).await)

@@ -58,19 +58,10 @@ impl Hand {
 
     /// Takes an item in hand.
     pub(crate) fn take(self: &Arc<Self>, item: Item, reply: Subject) -> Grip {
-        let held = Arc::new(Held {
-            item,
-            reply,
-            arrived: Instant::now(),
-            began: Mutex::default(),
-        });
+        let held = Arc::new(Held { item, reply, arrived: Instant::now(), began: Mutex::default() });
         let key = self.next.fetch_add(1, Ordering::Relaxed);
         self.table().insert(key, held.clone());
-        Grip {
-            hand: self.clone(),
-            key,
-            held,
-        }
+        Grip { hand: self.clone(), key, held }
     }
 
     /// How many items are in hand.
@@ -82,9 +73,7 @@ impl Hand {
     pub(crate) async fn keep_alive(&self, broker: &Broker, after: Duration) {
         let old: Vec<Subject> = {
             let table = self.table();
-            let old = table
-                .values()
-                .filter(|held| held.arrived.elapsed() >= after);
+            let old = table.values().filter(|held| held.arrived.elapsed() >= after);
             old.map(|held| held.reply.clone()).collect()
         };
         for reply in old {

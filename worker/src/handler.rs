@@ -27,11 +27,7 @@ pub struct Context {
 
 impl Context {
     pub(crate) fn new(item: Item, states: Arc<States>) -> Context {
-        Context {
-            item,
-            stop: CancellationToken::new(),
-            states,
-        }
+        Context { item, stop: CancellationToken::new(), states }
     }
 
     /// What was shared under this type with [`Functions::state`](crate::Functions::state);

@@ -102,10 +102,7 @@ impl Pull {
             HEARTBEAT.as_nanos()
         );
         let (subject, inbox) = (self.subject.clone(), self.inbox.clone());
-        self.broker
-            .client
-            .publish_with_reply(subject, inbox, request.into())
-            .await
+        self.broker.client.publish_with_reply(subject, inbox, request.into()).await
     }
 
     /// Tells a message of the stream from the server's word about our pulls.
@@ -125,10 +122,7 @@ impl Pull {
                 Pulled::Lost(description.to_owned())
             }
             _ => {
-                let left = message
-                    .headers
-                    .as_ref()
-                    .and_then(|h| h.get("Nats-Pending-Messages"));
+                let left = message.headers.as_ref().and_then(|h| h.get("Nats-Pending-Messages"));
                 let left = left.and_then(|count| count.as_str().parse::<usize>().ok());
                 // Without a count (a leader changed, a server stops) all our pulls are void.
                 self.outstanding = left.map_or(0, |left| self.outstanding.saturating_sub(left));
@@ -143,9 +137,5 @@ impl Pull {
 }
 
 fn connects(broker: &Broker) -> u64 {
-    broker
-        .client
-        .statistics()
-        .connects
-        .load(std::sync::atomic::Ordering::Relaxed)
+    broker.client.statistics().connects.load(std::sync::atomic::Ordering::Relaxed)
 }

@@ -114,19 +114,14 @@ impl Live {
 
     fn is_complete(&self) -> bool {
         // "At least": items without an index may be more than the total says.
-        self.seal
-            .as_ref()
-            .is_some_and(|seal| self.counted >= u64::from(seal.total))
+        self.seal.as_ref().is_some_and(|seal| self.counted >= u64::from(seal.total))
     }
 
     /// Adds to the set; a second outcome of one item changes nothing.
     fn insert(&mut self, id: ItemId, failed: bool) {
         let new = match id {
             ItemId::Index(index) => self.indexes.insert(index),
-            ItemId::Stored {
-                sequence,
-                timestamp,
-            } => self.stored.insert((sequence, timestamp)),
+            ItemId::Stored { sequence, timestamp } => self.stored.insert((sequence, timestamp)),
         };
         if new {
             self.failed += u64::from(failed);
@@ -139,10 +134,7 @@ impl Live {
         if self.seal.is_some() {
             return;
         }
-        let below = seal
-            .total
-            .checked_sub(1)
-            .map_or(0, |last| self.indexes.rank(last));
+        let below = seal.total.checked_sub(1).map_or(0, |last| self.indexes.rank(last));
         self.counted = below + self.stored.len() as u64;
         self.seal = Some(seal);
     }
@@ -158,11 +150,7 @@ impl Tally {
     /// Takes in the next entry; a group's verdict comes once, with the entry that decides it.
     pub(crate) fn take(&mut self, logged: Logged<'_>) -> Option<Verdict> {
         if !self.groups.contains_key(logged.group) {
-            let new = Live {
-                first: logged.seq,
-                started: logged.at,
-                ..Live::default()
-            };
+            let new = Live { first: logged.seq, started: logged.at, ..Live::default() };
             self.groups.insert(logged.group.to_owned(), new);
         }
         let live = self.groups.get_mut(logged.group)?;
@@ -210,9 +198,7 @@ impl Tally {
 
     /// All groups.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Live)> {
-        self.groups
-            .iter()
-            .map(|(group, live)| (group.as_str(), live))
+        self.groups.iter().map(|(group, live)| (group.as_str(), live))
     }
 
     /// The first sequence that a group here still needs; everything before it is dead.

@@ -6,17 +6,9 @@ use super::*;
 /// `x` an end, `.` something else. Returns the tally and the verdicts, in order.
 fn play(script: &str) -> (Tally, Vec<Verdict>) {
     let mut tally = Tally::default();
-    let verdicts = script
-        .split_whitespace()
-        .zip(1..)
-        .filter_map(|(word, seq)| {
-            tally.take(Logged {
-                seq,
-                at: seq * 10,
-                group: "g",
-                event: event(word),
-            })
-        });
+    let verdicts = script.split_whitespace().zip(1..).filter_map(|(word, seq)| {
+        tally.take(Logged { seq, at: seq * 10, group: "g", event: event(word) })
+    });
     let verdicts = verdicts.collect();
     (tally, verdicts)
 }
@@ -32,16 +24,10 @@ fn event(word: &str) -> Event {
     }
     let plain = word.trim_end_matches('!');
     let id = match plain.strip_prefix('n') {
-        Some(n) => ItemId::Stored {
-            sequence: n.parse().unwrap(),
-            timestamp: 0,
-        },
+        Some(n) => ItemId::Stored { sequence: n.parse().unwrap(), timestamp: 0 },
         None => ItemId::index(plain).unwrap(),
     };
-    Event::Outcome {
-        id,
-        failed: word.ends_with('!'),
-    }
+    Event::Outcome { id, failed: word.ends_with('!') }
 }
 
 /// The group is decided once, by the entry at `cut`, with so many items in its list.
@@ -50,11 +36,7 @@ fn check(script: &str, state: State, cut: u64, counted: u64) {
     let (_, verdicts) = play(script);
     assert_eq!(verdicts.len(), 1, "{script}: {verdicts:?}");
     let verdict = &verdicts[0];
-    assert_eq!(
-        (verdict.state, verdict.cut, verdict.counted),
-        (state, cut, counted),
-        "{script}"
-    );
+    assert_eq!((verdict.state, verdict.cut, verdict.counted), (state, cut, counted), "{script}");
 }
 
 #[track_caller]
@@ -124,11 +106,7 @@ fn an_end_decides_with_what_is_there() {
 fn after_the_verdict_nothing_is_decided_again() {
     let (tally, verdicts) = play("0 /1 0 1 /1 /5 x .");
     assert_eq!(verdicts.len(), 1);
-    assert_eq!(
-        tally.get("g").unwrap().last,
-        8,
-        "late entries are still known, to be removed"
-    );
+    assert_eq!(tally.get("g").unwrap().last, 8, "late entries are still known, to be removed");
 }
 
 #[test]
@@ -136,12 +114,7 @@ fn the_floor_is_the_first_entry_of_any_group() {
     let mut tally = Tally::default();
     assert_eq!(tally.floor(), None);
     for (group, seq) in [("a", 3), ("b", 5), ("a", 9)] {
-        tally.take(Logged {
-            seq,
-            at: 0,
-            group,
-            event: Event::Other,
-        });
+        tally.take(Logged { seq, at: 0, group, event: Event::Other });
     }
     assert_eq!(tally.floor(), Some(3));
     tally.forget("a");
@@ -156,12 +129,7 @@ fn every_order_completes_once_and_at_the_last_entry_that_counts() {
     permute(&mut words.to_vec(), 0, &mut |order| {
         orders += 1;
         let position = |word| order.iter().position(|w| *w == word).unwrap();
-        let cut = ["0", "1", "2", "3", "/4"]
-            .map(position)
-            .into_iter()
-            .max()
-            .unwrap() as u64
-            + 1;
+        let cut = ["0", "1", "2", "3", "/4"].map(position).into_iter().max().unwrap() as u64 + 1;
         check(&order.join(" "), State::Complete, cut, 4);
     });
     assert_eq!(orders, 5040);

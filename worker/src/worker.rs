@@ -56,9 +56,7 @@ impl Worker {
         settings: &Settings,
     ) -> Result<Worker, Error> {
         functions.check()?;
-        jetiter_config::Topology::of(broker, settings)
-            .check(broker)
-            .await?;
+        jetiter_config::Topology::of(broker, settings).check(broker).await?;
         let queue: Queue = settings.worker.queue.parse()?;
         let consumer = broker.namespace.worker_consumer(&queue);
         let ack_wait = ack_wait(broker, &consumer).await?;
@@ -95,10 +93,7 @@ impl Worker {
                 stopping.cancel();
             });
             running.close();
-            if timeout(self.executor.settings.grace, running.wait())
-                .await
-                .is_err()
-            {
+            if timeout(self.executor.settings.grace, running.wait()).await.is_err() {
                 // Silence hands them on: the server gives them to another after `ack_wait`.
                 tracing::warn!(left = self.executor.hand.len(), "the grace time is over");
             }
@@ -121,11 +116,7 @@ impl Worker {
                 Err(error) => Some(error.to_string()),
             };
             if let Some(reason) = lost {
-                tracing::warn!(
-                    consumer = self.consumer,
-                    reason,
-                    "no items come, trying again"
-                );
+                tracing::warn!(consumer = self.consumer, reason, "no items come, trying again");
                 sleep(REOPEN).await;
             }
         }
@@ -140,11 +131,8 @@ impl Worker {
         loop {
             // A full cache can store no outcome: what is in hand goes first.
             let full = self.full.load(Ordering::Relaxed);
-            let room = if full {
-                0
-            } else {
-                self.prefetch.saturating_sub(self.executor.hand.len())
-            };
+            let room =
+                if full { 0 } else { self.prefetch.saturating_sub(self.executor.hand.len()) };
             let pulled = tokio::select! {
                 pulled = pull.next(room) => pulled,
                 () = self.executor.hand.half_empty() => continue,
@@ -176,10 +164,7 @@ impl Worker {
             }
             if alive.elapsed() >= every {
                 alive = tokio::time::Instant::now();
-                self.executor
-                    .hand
-                    .keep_alive(&self.executor.broker, every)
-                    .await;
+                self.executor.hand.keep_alive(&self.executor.broker, every).await;
             }
         }
     }

@@ -18,29 +18,17 @@ pub(super) fn explain(error: &ConnectError, server: &str, s: &Settings, login: &
             let reason = format!("its host name can't be resolved: {}", deepest(error));
             Error::Unreachable { server, reason }
         }
-        ConnectErrorKind::TimedOut => Error::Unreachable {
-            server,
-            reason: silence(s),
-        },
-        ConnectErrorKind::Tls => Error::Tls {
-            server,
-            reason: deepest(error),
-        },
+        ConnectErrorKind::TimedOut => Error::Unreachable { server, reason: silence(s) },
+        ConnectErrorKind::Tls => Error::Tls { server, reason: deepest(error) },
         ConnectErrorKind::AuthorizationViolation => refused(server, login, error),
         ConnectErrorKind::Authentication => match login {
             Login::Nkey(path) => credentials("nkey", path, "its seed is malformed"),
             Login::Credentials(path) => credentials("credentials", path, "its seed is malformed"),
             _ => refused(server, login, error),
         },
-        _ if broken_tls(error, s) => Error::Tls {
-            server,
-            reason: deepest(error),
-        },
+        _ if broken_tls(error, s) => Error::Tls { server, reason: deepest(error) },
         _ if auth_said(error) => refused(server, login, error),
-        _ => Error::Unreachable {
-            server,
-            reason: deepest(error),
-        },
+        _ => Error::Unreachable { server, reason: deepest(error) },
     }
 }
 
@@ -55,11 +43,7 @@ fn silence(s: &Settings) -> String {
 fn refused(server: String, login: &Login, error: &ConnectError) -> Error {
     let said = deepest(error);
     let reason = said.strip_prefix("nats: ").unwrap_or(&said).to_owned();
-    Error::Refused {
-        server,
-        login: login.shown(),
-        reason,
-    }
+    Error::Refused { server, login: login.shown(), reason }
 }
 
 /// All errors from the outermost inwards. An `io::Error` hides the one it wraps from `source`.
@@ -82,11 +66,7 @@ fn chain<'a>(error: &'a (dyn StdError + 'static)) -> Vec<&'a (dyn StdError + 'st
 
 /// The innermost cause in one line.
 pub(super) fn deepest(error: &(dyn StdError + 'static)) -> String {
-    chain(error)
-        .last()
-        .map(ToString::to_string)
-        .unwrap_or_default()
-        .replace('\n', "; ")
+    chain(error).last().map(ToString::to_string).unwrap_or_default().replace('\n', "; ")
 }
 
 /// The client reports a failed handshake as a plain input error.
@@ -101,14 +81,12 @@ fn broken_tls(error: &ConnectError, settings: &Settings) -> bool {
 
 /// An expired or revoked login is an error text and no error kind of its own.
 fn auth_said(error: &ConnectError) -> bool {
-    chain(error)
-        .iter()
-        .any(|cause| match cause.downcast_ref::<ServerError>() {
-            Some(ServerError::AuthorizationViolation) => true,
-            Some(ServerError::Other(text)) => {
-                let text = text.to_lowercase();
-                text.contains("authentication") || text.contains("authorization")
-            }
-            _ => false,
-        })
+    chain(error).iter().any(|cause| match cause.downcast_ref::<ServerError>() {
+        Some(ServerError::AuthorizationViolation) => true,
+        Some(ServerError::Other(text)) => {
+            let text = text.to_lowercase();
+            text.contains("authentication") || text.contains("authorization")
+        }
+        _ => false,
+    })
 }

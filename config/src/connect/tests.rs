@@ -43,61 +43,25 @@ async fn files_that_cannot_be_used_are_named() {
     let text = |settings: Settings| async move {
         connect(&settings, "test").await.unwrap_err().to_string()
     };
-    let base = || Settings {
-        server: "127.0.0.1:1".to_owned(),
-        ..Settings::default()
-    };
+    let base = || Settings { server: "127.0.0.1:1".to_owned(), ..Settings::default() };
     for (settings, setting) in [
-        (
-            Settings {
-                credentials: Some(file.clone()),
-                ..base()
-            },
-            "credentials",
-        ),
-        (
-            Settings {
-                credentials: Some(none.clone()),
-                ..base()
-            },
-            "credentials",
-        ),
-        (
-            Settings {
-                nkey: Some(file.clone()),
-                ..base()
-            },
-            "nkey",
-        ),
-        (
-            Settings {
-                tls_ca: Some(none.clone()),
-                ..base()
-            },
-            "tls_ca",
-        ),
+        (Settings { credentials: Some(file.clone()), ..base() }, "credentials"),
+        (Settings { credentials: Some(none.clone()), ..base() }, "credentials"),
+        (Settings { nkey: Some(file.clone()), ..base() }, "nkey"),
+        (Settings { tls_ca: Some(none.clone()), ..base() }, "tls_ca"),
     ] {
         let text = text(settings).await;
         assert!(text.starts_with(&format!("{setting} = /")), "{text}");
-        assert!(
-            text.contains(" can't be used: ") && !text.contains("secret"),
-            "{text}"
-        );
+        assert!(text.contains(" can't be used: ") && !text.contains("secret"), "{text}");
     }
 }
 
 #[tokio::test]
 async fn silence_names_the_address_and_the_mend() {
     let server = "nats://ann:s9876@127.0.0.1:1".to_owned(); // a port that nobody serves
-    let settings = Settings {
-        server,
-        ..Settings::default()
-    };
+    let settings = Settings { server, ..Settings::default() };
     let text = connect(&settings, "test").await.unwrap_err().to_string();
     let wanted = "no NATS server answers at nats://[hidden]@127.0.0.1:1 (";
-    assert!(
-        text.starts_with(wanted) && text.contains("`jetiter up`"),
-        "{text}"
-    );
+    assert!(text.starts_with(wanted) && text.contains("`jetiter up`"), "{text}");
     assert!(!text.contains("s9876"), "{text}");
 }

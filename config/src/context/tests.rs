@@ -4,10 +4,7 @@ use secrecy::ExposeSecret;
 use crate::error::Error;
 use crate::settings::{Settings, explain, flags};
 
-#[allow(
-    clippy::result_large_err,
-    reason = "the closure returns figment's error"
-)]
+#[allow(clippy::result_large_err, reason = "the closure returns figment's error")]
 /// Runs with one context `prod` of this content, selected, and the settings naming `name`.
 fn jailed(name: &'static str, content: &str, test: impl FnOnce(&mut Jail)) {
     Jail::expect_with(|jail| {
@@ -69,11 +66,7 @@ fn what_is_set_wins_and_a_login_is_one_thing() {
         jail.set_env("NATS_URL", "nats://eve:x@127.0.0.1:4222");
         assert!(load().unwrap().user.is_none());
         let no_tls = flags(serde_json::json!({ "tls_first": false }));
-        assert!(
-            !Settings::load(&Settings::figment(None).merge(no_tls))
-                .unwrap()
-                .tls_first
-        );
+        assert!(!Settings::load(&Settings::figment(None).merge(no_tls)).unwrap().tls_first);
     });
 }
 
@@ -81,22 +74,11 @@ fn what_is_set_wins_and_a_login_is_one_thing() {
 fn settings_made_by_hand_are_filled_when_they_connect() {
     jailed("prod", PROD, |_| {
         let context = Some("prod".to_owned());
-        let settings = Settings {
-            context: context.clone(),
-            ..Settings::default()
-        };
+        let settings = Settings { context: context.clone(), ..Settings::default() };
         let filled = settings.with_context().unwrap();
-        assert_eq!(
-            (filled.server.as_str(), filled.tls_first),
-            ("tls://a:1,tls://b:1", true)
-        );
+        assert_eq!((filled.server.as_str(), filled.tls_first), ("tls://a:1,tls://b:1", true));
         assert_eq!(filled.user.as_deref(), Some("ann"));
-        let own = Settings {
-            context,
-            server: "x".into(),
-            nkey: Some("n".into()),
-            ..settings
-        };
+        let own = Settings { context, server: "x".into(), nkey: Some("n".into()), ..settings };
         let filled = own.with_context().unwrap();
         assert_eq!((filled.server.as_str(), filled.user), ("x", None));
     });
@@ -108,10 +90,7 @@ fn an_empty_name_is_the_selected_context() {
         assert_eq!(load().unwrap().user.as_deref(), Some("ann"));
         jail.create_file(".config/nats/context.txt", " \n").unwrap();
         let text = load().unwrap_err().to_string();
-        assert!(
-            text.contains("none is selected: name one; known are prod, test"),
-            "{text}"
-        );
+        assert!(text.contains("none is selected: name one; known are prod, test"), "{text}");
     });
 }
 
@@ -119,8 +98,7 @@ fn an_empty_name_is_the_selected_context() {
 fn the_directory_can_be_moved() {
     jailed("other", PROD, |jail| {
         jail.create_dir("xdg/nats/context").unwrap();
-        jail.create_file("xdg/nats/context/other.json", r#"{"url": "h"}"#)
-            .unwrap();
+        jail.create_file("xdg/nats/context/other.json", r#"{"url": "h"}"#).unwrap();
         jail.set_env("XDG_CONFIG_HOME", jail.directory().join("xdg").display());
         assert_eq!(load().unwrap().server, "h");
     });
@@ -138,25 +116,9 @@ fn what_cannot_be_used_is_refused() {
     check("prof", PROD, "it does not exist; known are prod, test");
     check("../prod", PROD, "no name of a context");
     check("prod", r#"{"nsc": "nsc://o/a/u"}"#, "would run a program");
-    check(
-        "prod",
-        r#"{"creds": "op://v/i"}"#,
-        "looks a value up elsewhere",
-    );
+    check("prod", r#"{"creds": "op://v/i"}"#, "looks a value up elsewhere");
     check("prod", r#"{"user_jwt": "s9876"}"#, "name a creds file");
-    check(
-        "prod",
-        r#"{"jetstream_domain": "hub"}"#,
-        "domains and API prefixes",
-    );
-    check(
-        "prod",
-        r#"{"password": s9876}"#,
-        "is malformed at line 1 column 14",
-    );
-    check(
-        "prod",
-        r#"{"tls_first": "s9876"}"#,
-        "is malformed at line 1",
-    );
+    check("prod", r#"{"jetstream_domain": "hub"}"#, "domains and API prefixes");
+    check("prod", r#"{"password": s9876}"#, "is malformed at line 1 column 14");
+    check("prod", r#"{"tls_first": "s9876"}"#, "is malformed at line 1");
 }

@@ -48,26 +48,18 @@ impl<'de> Deserializer<'de> for Lenient {
                 Ok(value)
             }
             Value::Map(pairs) => {
-                let pairs = pairs
-                    .into_iter()
-                    .map(|(key, value)| (Lenient(key), Lenient(value)));
+                let pairs = pairs.into_iter().map(|(key, value)| (Lenient(key), Lenient(value)));
                 let mut pairs = MapDeserializer::new(pairs);
                 let value = visitor.visit_map(&mut pairs)?;
                 pairs.end()?;
                 Ok(value)
             }
-            other => Err(Error::custom(format!(
-                "a CBOR value of an unknown kind: {other:?}"
-            ))),
+            other => Err(Error::custom(format!("a CBOR value of an unknown kind: {other:?}"))),
         }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        if self.0 == Value::Null {
-            visitor.visit_none()
-        } else {
-            visitor.visit_some(self)
-        }
+        if self.0 == Value::Null { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -87,15 +79,11 @@ impl<'de> Deserializer<'de> for Lenient {
         match self.0 {
             Value::Text(text) => visitor.visit_enum(text.into_deserializer()),
             Value::Map(pairs) if pairs.len() == 1 => {
-                let pairs = pairs
-                    .into_iter()
-                    .map(|(key, value)| (Lenient(key), Lenient(value)));
+                let pairs = pairs.into_iter().map(|(key, value)| (Lenient(key), Lenient(value)));
                 let pairs = MapDeserializer::<_, Error>::new(pairs);
                 visitor.visit_enum(MapAccessDeserializer::new(pairs))
             }
-            _ => Err(Error::custom(
-                "an enum is a name, or a map of one name to its content",
-            )),
+            _ => Err(Error::custom("an enum is a name, or a map of one name to its content")),
         }
     }
 

@@ -141,10 +141,7 @@ impl fmt::Display for Encoding {
 }
 
 fn problem(what: &str, reason: String) -> Error {
-    Error::Encoding {
-        what: what.to_owned(),
-        reason,
-    }
+    Error::Encoding { what: what.to_owned(), reason }
 }
 
 fn strict_cbor<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
@@ -152,11 +149,7 @@ fn strict_cbor<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     let value = ciborium::de::from_reader_with_recursion_limit(&mut rest, MAX_DEPTH)
         .map_err(|error| error.to_string())?;
     // ciborium stops behind the first value and says nothing of what follows.
-    if rest.is_empty() {
-        Ok(value)
-    } else {
-        Err(format!("{} bytes too many", rest.len()))
-    }
+    if rest.is_empty() { Ok(value) } else { Err(format!("{} bytes too many", rest.len())) }
 }
 
 #[cfg(test)]
@@ -171,10 +164,7 @@ mod tests {
     fn content_types() {
         let of = |text| Encoding::from_content_type(text).ok();
         assert_eq!(of(None), Some(Encoding::Json));
-        assert_eq!(
-            of(Some("application/json; charset=utf-8")),
-            Some(Encoding::Json)
-        );
+        assert_eq!(of(Some("application/json; charset=utf-8")), Some(Encoding::Json));
         assert_eq!(of(Some("Application/CBOR")), Some(Encoding::Cbor));
         assert_eq!(of(Some("text/plain")), None);
     }
@@ -183,14 +173,8 @@ mod tests {
     fn an_integer_is_a_fine_float_in_both() {
         assert_eq!(Encoding::Json.decode::<f64>(b"3").unwrap(), 3.0);
         assert_eq!(Encoding::Cbor.decode::<f64>(&cbor(3)).unwrap(), 3.0);
-        assert_eq!(
-            Encoding::Cbor.decode::<(f64, f64)>(&cbor((1, -1))).unwrap(),
-            (1.0, -1.0)
-        );
-        assert_eq!(
-            Encoding::Cbor.decode::<Vec<f64>>(&cbor([1, 2])).unwrap(),
-            [1.0, 2.0]
-        );
+        assert_eq!(Encoding::Cbor.decode::<(f64, f64)>(&cbor((1, -1))).unwrap(), (1.0, -1.0));
+        assert_eq!(Encoding::Cbor.decode::<Vec<f64>>(&cbor([1, 2])).unwrap(), [1.0, 2.0]);
     }
 
     #[test]
@@ -198,10 +182,7 @@ mod tests {
         for encoding in [Encoding::Json, Encoding::Cbor] {
             let three = encoding.encode(&[1, 2, 3]).unwrap();
             assert!(encoding.decode::<(f64, f64)>(&three).is_err(), "{encoding}");
-            assert!(
-                encoding.decode::<(f64, f64, f64, f64)>(&three).is_err(),
-                "{encoding}"
-            );
+            assert!(encoding.decode::<(f64, f64, f64, f64)>(&three).is_err(), "{encoding}");
         }
     }
 
@@ -221,24 +202,11 @@ mod tests {
             (Encoding::Cbor, &[0xff]),
         ] {
             assert!(encoding.check(bad).is_err(), "{encoding} {bad:x?}");
-            assert!(
-                encoding.decode::<serde_json::Value>(bad).is_err(),
-                "{encoding} {bad:x?}"
-            );
+            assert!(encoding.decode::<serde_json::Value>(bad).is_err(), "{encoding} {bad:x?}");
         }
-        assert!(
-            Encoding::Json
-                .check(b" {\"a\":[1,2.5,null,true,\"x\"]} ")
-                .is_ok()
-        );
-        assert!(
-            Encoding::Cbor.check(&[0xc1, 0x1a, 0, 0, 0, 1]).is_ok(),
-            "a tagged value"
-        );
-        assert!(
-            Encoding::Cbor.check(&cbor(u128::MAX)).is_ok(),
-            "a big number"
-        );
+        assert!(Encoding::Json.check(b" {\"a\":[1,2.5,null,true,\"x\"]} ").is_ok());
+        assert!(Encoding::Cbor.check(&[0xc1, 0x1a, 0, 0, 0, 1]).is_ok(), "a tagged value");
+        assert!(Encoding::Cbor.check(&cbor(u128::MAX)).is_ok(), "a big number");
     }
 
     #[test]

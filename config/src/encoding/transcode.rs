@@ -81,10 +81,7 @@ mod tests {
     fn check(value: &impl Serialize, json: &str) {
         let mut cbor = Vec::new();
         ciborium::into_writer(value, &mut cbor).unwrap();
-        assert_eq!(
-            String::from_utf8(cbor_to_json(&cbor).unwrap()).unwrap(),
-            json
-        );
+        assert_eq!(String::from_utf8(cbor_to_json(&cbor).unwrap()).unwrap(), json);
     }
 
     #[test]
@@ -103,10 +100,7 @@ mod tests {
         check(&f64::INFINITY, "null");
         check(&Value::Bytes(vec![1, 2, 3]), "\"AQID\"");
         check(&Value::Tag(1, Box::new(Value::from(5))), "5");
-        check(
-            &Value::Map(vec![(Value::from(1), Value::from("a"))]),
-            "{\"1\":\"a\"}",
-        );
+        check(&Value::Map(vec![(Value::from(1), Value::from("a"))]), "{\"1\":\"a\"}");
     }
 
     #[test]

@@ -8,9 +8,7 @@ use super::MAX_DEPTH;
 
 pub(super) fn json(bytes: &[u8]) -> Result<(), String> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let walked = WellFormed(MAX_DEPTH)
-        .deserialize(&mut reader)
-        .and_then(|()| reader.end());
+    let walked = WellFormed(MAX_DEPTH).deserialize(&mut reader).and_then(|()| reader.end());
     walked.map_err(|error| error.to_string())
 }
 
@@ -22,9 +20,7 @@ struct Walked;
 
 impl<'de> serde::Deserialize<'de> for Walked {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        WellFormed(MAX_DEPTH)
-            .deserialize(deserializer)
-            .map(|()| Walked)
+        WellFormed(MAX_DEPTH).deserialize(deserializer).map(|()| Walked)
     }
 }
 
@@ -35,8 +31,7 @@ struct WellFormed(usize);
 impl WellFormed {
     fn inner<E: Error>(self) -> Result<WellFormed, E> {
         let left = self.0.checked_sub(1);
-        left.map(WellFormed)
-            .ok_or_else(|| E::custom(format!("nested deeper than {MAX_DEPTH}")))
+        left.map(WellFormed).ok_or_else(|| E::custom(format!("nested deeper than {MAX_DEPTH}")))
     }
 }
 

@@ -23,15 +23,9 @@ pub(crate) fn parse(list: &str) -> Result<Addresses, String> {
     if list.split(',').skip(1).any(lacks_scheme) {
         // It may as well be a password with a comma, sent to whatever host its rest spells.
         let shown = redact_url(list);
-        return Err(format!(
-            "has a further address with a login and no scheme, {shown}: {MEND}"
-        ));
+        return Err(format!("has a further address with a login and no scheme, {shown}: {MEND}"));
     }
-    for text in list
-        .split(',')
-        .map(str::trim)
-        .filter(|text| !text.is_empty())
-    {
+    for text in list.split(',').map(str::trim).filter(|text| !text.is_empty()) {
         let mut url = parse_one(text)?;
         if !url.username().is_empty() || url.password().is_some() {
             let password = url.password().map(|text| SecretString::from(decode(text)));
@@ -50,17 +44,11 @@ pub(crate) fn parse(list: &str) -> Result<Addresses, String> {
 
 fn parse_one(text: &str) -> Result<Url, String> {
     let shown = redact_url(text);
-    let full = if text.contains("://") {
-        text.to_owned()
-    } else {
-        format!("nats://{text}")
-    };
+    let full = if text.contains("://") { text.to_owned() } else { format!("nats://{text}") };
     let url =
         Url::parse(&full).map_err(|e| format!("has a malformed address {shown} ({e}): {MEND}"))?;
     if !matches!(url.scheme(), "nats" | "tls") {
-        return Err(format!(
-            "has the address {shown}, but only nats:// and tls:// are supported"
-        ));
+        return Err(format!("has the address {shown}, but only nats:// and tls:// are supported"));
     }
     match url.host_str() {
         Some(host) if !host.is_empty() => Ok(url),
@@ -74,18 +62,12 @@ fn decode(text: &str) -> String {
     let mut plain = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let escaped = (bytes[at] == b'%')
-            .then(|| text.get(at + 1..at + 3))
-            .flatten();
+        let escaped = (bytes[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten();
         match escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
             Some(byte) => plain.push(byte),
             None => plain.push(bytes[at]),
         }
-        at += if escaped.is_some_and(|hex| u8::from_str_radix(hex, 16).is_ok()) {
-            3
-        } else {
-            1
-        };
+        at += if escaped.is_some_and(|hex| u8::from_str_radix(hex, 16).is_ok()) { 3 } else { 1 };
     }
     String::from_utf8_lossy(&plain).into_owned()
 }

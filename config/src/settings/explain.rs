@@ -33,11 +33,7 @@ pub fn explain(figment: &Figment) -> Vec<Explained> {
 
 fn collect(figment: &Figment, section: &str, values: &Dict, all: &mut Vec<Explained>) {
     for (name, value) in values {
-        let key = if section.is_empty() {
-            name.clone()
-        } else {
-            format!("{section}.{name}")
-        };
+        let key = if section.is_empty() { name.clone() } else { format!("{section}.{name}") };
         match value {
             Value::Dict(_, inner) => collect(figment, &key, inner, all),
             _ => all.push(one(figment, key)),
@@ -49,9 +45,7 @@ fn collect(figment: &Figment, section: &str, values: &Dict, all: &mut Vec<Explai
 pub(super) fn one(figment: &Figment, key: String) -> Explained {
     let value = figment.find_value(&key).ok();
     let value = value.map(|value| text(&key, &value)).unwrap_or_default();
-    let source = figment
-        .find_metadata(&key)
-        .map_or_else(|| "default".into(), |m| origin(m, &key));
+    let source = figment.find_metadata(&key).map_or_else(|| "default".into(), |m| origin(m, &key));
     Explained { key, value, source }
 }
 
@@ -64,16 +58,12 @@ fn text(key: &str, value: &Value) -> String {
         Value::Char(_, c) => c.to_string(),
         Value::Bool(_, b) => b.to_string(),
         Value::Num(_, n) => {
-            n.to_i128()
-                .map(|n| n.to_string())
-                .or_else(|| Some(n.to_f64()?.to_string()))
+            { n.to_i128().map(|n| n.to_string()).or_else(|| Some(n.to_f64()?.to_string())) }
+                .unwrap_or_default()
         }
-        .unwrap_or_default(),
-        Value::Array(_, items) => items
-            .iter()
-            .map(|item| text("", item))
-            .collect::<Vec<_>>()
-            .join(","),
+        Value::Array(_, items) => {
+            items.iter().map(|item| text("", item)).collect::<Vec<_>>().join(",")
+        }
         Value::Dict(_, inner) => format!("a section with {} keys", inner.len()),
     }
 }

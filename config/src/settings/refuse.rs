@@ -10,11 +10,7 @@ use crate::error::Error;
 /// `key problem, got value (from origin)`.
 pub(super) fn problem(figment: &Figment, key: &str, problem: impl Into<String>) -> Error {
     let known = one(figment, key.to_owned());
-    let value = if known.value.is_empty() {
-        "nothing".to_owned()
-    } else {
-        known.value
-    };
+    let value = if known.value.is_empty() { "nothing".to_owned() } else { known.value };
     Error::Setting {
         key: key.to_owned(),
         problem: problem.into(),
@@ -26,18 +22,13 @@ pub(super) fn problem(figment: &Figment, key: &str, problem: impl Into<String>) 
 /// What figment says, without the values that it quotes: they may be secrets.
 pub(super) fn unreadable(figment: &Figment, error: FigmentError) -> Error {
     if error.path.is_empty() {
-        return Error::Figment {
-            reason: whole(figment, &error),
-        };
+        return Error::Figment { reason: whole(figment, &error) };
     }
     if let Kind::UnknownField(_, known) = &error.kind {
         return unknown(figment, &error.path.join("."), known);
     }
     // The number at the end of a path is a place in a list.
-    let parts = error
-        .path
-        .iter()
-        .filter(|part| part.parse::<usize>().is_err());
+    let parts = error.path.iter().filter(|part| part.parse::<usize>().is_err());
     let key = parts.map(String::as_str).collect::<Vec<_>>().join(".");
     problem(figment, &key, rule(&error.kind))
 }
@@ -46,19 +37,9 @@ pub(super) fn unreadable(figment: &Figment, error: FigmentError) -> Error {
 fn whole(figment: &Figment, error: &FigmentError) -> String {
     let text = error.kind.to_string();
     // The TOML reader quotes the faulty line between bars; it may hold a password.
-    let lines = text
-        .lines()
-        .filter(|line| !line.contains('|'))
-        .map(str::trim);
-    let said = lines
-        .filter(|line| !line.is_empty())
-        .collect::<Vec<_>>()
-        .join(": ");
-    match error
-        .metadata
-        .as_ref()
-        .or_else(|| figment.metadata().next())
-    {
+    let lines = text.lines().filter(|line| !line.contains('|')).map(str::trim);
+    let said = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(": ");
+    match error.metadata.as_ref().or_else(|| figment.metadata().next()) {
         Some(metadata) if metadata.name != sources::LAYER => match &metadata.source {
             Some(source) => format!("{source}: {said}"),
             None => said,
@@ -79,11 +60,7 @@ fn unknown(figment: &Figment, key: &str, known: &[&str]) -> Error {
         Some(meant) => format!("did you mean {}?", meant.key),
         None => format!("known here are {}", known.join(", ")),
     };
-    Error::UnknownSetting {
-        key: key.to_owned(),
-        origin: spoken(&origin),
-        mend,
-    }
+    Error::UnknownSetting { key: key.to_owned(), origin: spoken(&origin), mend }
 }
 
 fn spoken(origin: &str) -> String {

@@ -16,10 +16,7 @@ where
     S: Serializer,
 {
     let bytes = (*size).try_into().unwrap_or(i64::MAX);
-    match UNITS
-        .iter()
-        .find(|(unit, _)| bytes > 0 && bytes % unit == 0)
-    {
+    match UNITS.iter().find(|(unit, _)| bytes > 0 && bytes % unit == 0) {
         Some((unit, name)) => serializer.collect_str(&format_args!("{}{name}", bytes / unit)),
         None => serializer.collect_str(&bytes),
     }
@@ -48,9 +45,7 @@ impl<T: TryFrom<i64>> Visitor<'_> for Size<T> {
     }
 
     fn visit_u64<E: Error>(self, bytes: u64) -> Result<T, E> {
-        let signed = i64::try_from(bytes)
-            .ok()
-            .and_then(|bytes| T::try_from(bytes).ok());
+        let signed = i64::try_from(bytes).ok().and_then(|bytes| T::try_from(bytes).ok());
         signed.ok_or_else(|| E::invalid_value(Unexpected::Unsigned(bytes), &self))
     }
 

@@ -68,10 +68,7 @@ pub fn flags(values: impl Serialize) -> impl Provider {
         Err(error) => Err(error),
     };
     Layer::new(values, |keys| {
-        format!(
-            "flag --{}",
-            keys.last().copied().unwrap_or_default().replace('_', "-")
-        )
+        format!("flag --{}", keys.last().copied().unwrap_or_default().replace('_', "-"))
     })
 }
 
@@ -79,9 +76,7 @@ fn without_empty(value: Value) -> Option<Value> {
     match value {
         Value::Empty(..) => None,
         Value::Dict(tag, dict) => {
-            let kept = dict
-                .into_iter()
-                .filter_map(|(key, v)| Some((key, without_empty(v)?)));
+            let kept = dict.into_iter().filter_map(|(key, v)| Some((key, without_empty(v)?)));
             Some(Value::Dict(tag, kept.collect()))
         }
         other => Some(other),
@@ -112,12 +107,7 @@ fn variables() -> Vec<Layer> {
         }
         let key = key_of(name);
         let default = defaults.find_ref(&key);
-        Some(one_variable(
-            &key,
-            format!("environment {name}"),
-            value,
-            default,
-        ))
+        Some(one_variable(&key, format!("environment {name}"), value, default))
     });
     url.chain(ours).collect()
 }
@@ -165,33 +155,22 @@ fn scalar(text: &str) -> Value {
     if let Ok(number) = text.parse::<f64>() {
         return Value::from(number);
     }
-    text.parse::<bool>()
-        .map_or_else(|_| Value::from(text), Value::from)
+    text.parse::<bool>().map_or_else(|_| Value::from(text), Value::from)
 }
 
 /// `a,b` or `[a, "b"]`: the items as text.
 fn list(text: &str) -> Value {
     let inner = text.trim();
-    let inner = inner
-        .strip_prefix('[')
-        .and_then(|t| t.strip_suffix(']'))
-        .unwrap_or(inner);
-    let items = inner
-        .split(',')
-        .map(|item| item.trim().trim_matches(['"', '\'']));
+    let inner = inner.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(inner);
+    let items = inner.split(',').map(|item| item.trim().trim_matches(['"', '\'']));
     Value::from(items.filter(|item| !item.is_empty()).collect::<Vec<_>>())
 }
 
 /// All variables that are set, by name. An empty one counts as not set, which is what container
 /// tools mean by it.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the one place that reads the environment"
-)]
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 fn environment() -> Vec<(OsString, OsString)> {
-    let mut all: Vec<_> = std::env::vars_os()
-        .filter(|(_, value)| !value.is_empty())
-        .collect();
+    let mut all: Vec<_> = std::env::vars_os().filter(|(_, value)| !value.is_empty()).collect();
     all.sort();
     all
 }
@@ -208,8 +187,5 @@ pub(crate) fn home() -> Option<PathBuf> {
 }
 
 fn variable(name: &str) -> Option<PathBuf> {
-    environment()
-        .into_iter()
-        .find(|(known, _)| known == name)
-        .map(|(_, value)| value.into())
+    environment().into_iter().find(|(known, _)| known == name).map(|(_, value)| value.into())
 }

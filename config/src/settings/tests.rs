@@ -6,10 +6,7 @@ use serde::Serialize;
 
 use super::*;
 
-#[allow(
-    clippy::result_large_err,
-    reason = "the closure returns figment's error"
-)]
+#[allow(clippy::result_large_err, reason = "the closure returns figment's error")]
 /// Runs in an empty directory with an empty environment.
 fn jailed(test: impl FnOnce(&mut Jail)) {
     Jail::expect_with(|jail| {
@@ -24,9 +21,7 @@ fn load() -> Settings {
 }
 
 fn failure() -> String {
-    Settings::load(&Settings::figment(None))
-        .unwrap_err()
-        .to_string()
+    Settings::load(&Settings::figment(None)).unwrap_err().to_string()
 }
 
 fn shown(figment: &Figment, key: &str) -> (String, String) {
@@ -64,33 +59,22 @@ fn each_layer_wins_over_the_one_below() {
     }
     jailed(|jail| {
         let server = || load().server;
-        jail.create_file("jetiter.toml", "server = 'nats://file'\nnamespace = 'f'")
-            .unwrap();
+        jail.create_file("jetiter.toml", "server = 'nats://file'\nnamespace = 'f'").unwrap();
         assert_eq!(server(), "nats://file");
         jail.set_env("NATS_URL", "nats://url");
         assert_eq!(server(), "nats://url");
         jail.set_env("JETITER_SERVER", "nats://variable");
         assert_eq!(server(), "nats://variable");
-        let flags = flags(Flags {
-            server: Some("nats://flag"),
-            namespace: None,
-        });
+        let flags = flags(Flags { server: Some("nats://flag"), namespace: None });
         let settings = Settings::load(&Settings::figment(None).merge(flags)).unwrap();
-        assert_eq!(
-            (settings.server.as_str(), settings.namespace.as_str()),
-            ("nats://flag", "f")
-        );
+        assert_eq!((settings.server.as_str(), settings.namespace.as_str()), ("nats://flag", "f"));
     });
 }
 
 #[test]
 fn each_value_is_explained_by_its_source() {
     jailed(|jail| {
-        jail.create_file(
-            "jetiter.toml",
-            "[assets]\nqueues = ['a', 'b']\nreplicas = 3",
-        )
-        .unwrap();
+        jail.create_file("jetiter.toml", "[assets]\nqueues = ['a', 'b']\nreplicas = 3").unwrap();
         jail.set_env("NATS_URL", "nats://ann:secret@host");
         jail.set_env("JETITER_WORKER__RETRY_DELAY", "2s");
         let retry = serde_json::json!({ "worker": { "retry_delay_max": "9s", "grace": null } });
@@ -101,11 +85,7 @@ fn each_value_is_explained_by_its_source() {
         check("assets.queues", "a,b", "file jetiter.toml");
         check("assets.replicas", "3", "file jetiter.toml");
         check("server", "nats://[hidden]@host", "NATS_URL");
-        check(
-            "worker.retry_delay",
-            "2s",
-            "environment JETITER_WORKER__RETRY_DELAY",
-        );
+        check("worker.retry_delay", "2s", "environment JETITER_WORKER__RETRY_DELAY");
         check("worker.retry_delay_max", "9s", "flag --retry-delay-max");
         check("worker.grace", "20s", "default");
         check("worker.soft_limit", "0.9", "default");
@@ -117,9 +97,7 @@ fn each_value_is_explained_by_its_source() {
 
 #[test]
 fn text_stays_as_it_is_written() {
-    for text in [
-        "12345678", "007", "true", "[x]", "1.50", "\"q\"", " a ", "{a=1}",
-    ] {
+    for text in ["12345678", "007", "true", "[x]", "1.50", "\"q\"", " a ", "{a=1}"] {
         jailed(|jail| {
             jail.set_env("JETITER_USER", text);
             jail.set_env("JETITER_PASSWORD", text);
@@ -142,10 +120,7 @@ fn variables_of_other_types_are_read() {
         jail.set_env("JETITER_ASSETS__ITEMS_MAX_BYTES", "-1");
         jail.set_env("JETITER_COLLATOR__CHUNK", "65536");
         let settings = load();
-        assert_eq!(
-            (settings.worker.concurrency, settings.worker.slots()),
-            (8, 8)
-        );
+        assert_eq!((settings.worker.concurrency, settings.worker.slots()), (8, 8));
         assert_eq!(settings.worker.soft_limit, 0.5);
         assert_eq!(settings.worker.grace, Duration::from_secs(90));
         assert!(settings.tls_required);
@@ -207,23 +182,14 @@ fn unknown_keys_are_refused_by_name() {
         "there is no setting up.port (from environment variable JETITER_UP__PORT): \
          known here are data, nats_server",
     );
-    for name in [
-        "JETITER_",
-        "JETITER_WORKER__",
-        "JETITER___X",
-        "JETITER_A__B__C",
-    ] {
+    for name in ["JETITER_", "JETITER_WORKER__", "JETITER___X", "JETITER_A__B__C"] {
         jailed(|jail| {
             jail.set_env(name, "1");
-            assert!(
-                failure().contains(&format!("(from environment variable {name})")),
-                "{name}"
-            );
+            assert!(failure().contains(&format!("(from environment variable {name})")), "{name}");
         });
     }
     jailed(|jail| {
-        jail.create_file("jetiter.toml", "[worker]\npre_fetch = 3")
-            .unwrap();
+        jail.create_file("jetiter.toml", "[worker]\npre_fetch = 3").unwrap();
         let wanted = "there is no setting worker.pre_fetch (from file jetiter.toml): \
                       did you mean worker.prefetch?";
         assert_eq!(failure(), wanted);
@@ -244,21 +210,9 @@ fn values_of_a_wrong_type_are_refused_by_name() {
         "many",
         "worker.prefetch must be a whole number of 0 or more, got many",
     );
-    check(
-        "WORKER__PREFETCH",
-        "0",
-        "worker.prefetch must be at least 1, got 0",
-    );
-    check(
-        "TLS_FIRST",
-        "yes",
-        "tls_first must be true or false, got yes",
-    );
-    check(
-        "LOG_FORMAT",
-        "xml",
-        "log_format must be one of text, json, got xml",
-    );
+    check("WORKER__PREFETCH", "0", "worker.prefetch must be at least 1, got 0");
+    check("TLS_FIRST", "yes", "tls_first must be true or false, got yes");
+    check("LOG_FORMAT", "xml", "log_format must be one of text, json, got xml");
     check("WORKER", "x", "worker must be a section, got x");
     check(
         "SUBMIT__WINDOW_BYTES",
@@ -266,11 +220,7 @@ fn values_of_a_wrong_type_are_refused_by_name() {
         "submit.window_bytes must be a number of bytes, plain or with a unit such as \"16MiB\", \
          got 16Mo",
     );
-    check(
-        "WORKER__GRACE",
-        "30",
-        "worker.grace must be a time with its unit, such as 30s, got 30",
-    );
+    check("WORKER__GRACE", "30", "worker.grace must be a time with its unit, such as 30s, got 30");
 }
 
 #[test]
@@ -284,43 +234,16 @@ fn rules_name_key_value_and_source() {
         });
     };
     let rule = "use 1 to 64 letters, digits, '_' or '-'";
-    check(
-        "namespace = 'a.b'",
-        &format!("namespace is malformed: {rule}, got a.b"),
-    );
-    check(
-        "worker.queue = '*'",
-        &format!("worker.queue is malformed: {rule}, got *"),
-    );
-    check(
-        "assets.queues = ['a', '>']",
-        &format!("assets.queues is malformed: {rule}, got a,>"),
-    );
-    check(
-        "assets.queues = ['a', 'a']",
-        "assets.queues must not name a queue twice, got a,a",
-    );
-    check(
-        "assets.queues = []",
-        "assets.queues must name at least one queue, got nothing",
-    );
-    check(
-        "collator.chunk = '1MiB'",
-        "collator.chunk must be between 1KiB and 768KiB, got 1MiB",
-    );
-    check(
-        "collator.done_ttl = '10ms'",
-        "collator.done_ttl must be between 1s and 1day, got 10ms",
-    );
+    check("namespace = 'a.b'", &format!("namespace is malformed: {rule}, got a.b"));
+    check("worker.queue = '*'", &format!("worker.queue is malformed: {rule}, got *"));
+    check("assets.queues = ['a', '>']", &format!("assets.queues is malformed: {rule}, got a,>"));
+    check("assets.queues = ['a', 'a']", "assets.queues must not name a queue twice, got a,a");
+    check("assets.queues = []", "assets.queues must name at least one queue, got nothing");
+    check("collator.chunk = '1MiB'", "collator.chunk must be between 1KiB and 768KiB, got 1MiB");
+    check("collator.done_ttl = '10ms'", "collator.done_ttl must be between 1s and 1day, got 10ms");
     check("user = 'ann'", "user needs a password beside it, got ann");
-    check(
-        "password = 'x'",
-        "password needs a user beside it, got [hidden]",
-    );
-    check(
-        "tls_cert = 'c.pem'",
-        "tls_cert needs tls_key beside it, got c.pem",
-    );
+    check("password = 'x'", "password needs a user beside it, got [hidden]");
+    check("tls_cert = 'c.pem'", "tls_cert needs tls_key beside it, got c.pem");
     check(
         "nkey = 'n'\ntoken = 'x'",
         "token is one login too many beside nkey: keep one of them, got [hidden]",
@@ -375,25 +298,18 @@ fn no_text_shows_a_secret() {
 #[test]
 fn files_are_exactly_the_named_ones() {
     jailed(|jail| {
-        jail.create_file("jetiter.toml", "namespace = 'above'")
-            .unwrap();
+        jail.create_file("jetiter.toml", "namespace = 'above'").unwrap();
         jail.create_dir("below").unwrap();
         jail.change_dir("below").unwrap();
         assert_eq!(load().namespace, "jetiter");
         let error = Settings::load(&Settings::figment(Some(Path::new("none.toml")))).unwrap_err();
         let text = error.to_string();
-        assert!(
-            text.starts_with("the settings can't be read: none.toml: No such file"),
-            "{text}"
-        );
+        assert!(text.starts_with("the settings can't be read: none.toml: No such file"), "{text}");
         let above = Settings::figment(Some(Path::new("../jetiter.toml")));
         assert_eq!(Settings::load(&above).unwrap().namespace, "above");
         jail.create_file("jetiter.toml", "= x").unwrap();
         let text = failure();
-        assert!(
-            text.starts_with("the settings can't be read: jetiter.toml: TOML parse"),
-            "{text}"
-        );
+        assert!(text.starts_with("the settings can't be read: jetiter.toml: TOML parse"), "{text}");
     });
 }
 
@@ -404,10 +320,7 @@ fn urls_are_redacted() {
     check("host,other:1", "host,other:1");
     check("nats://u:p@host:1", "nats://[hidden]@host:1");
     check("token@host", "[hidden]@host");
-    check(
-        "nats://a:b@h,tls://c:d@i",
-        "nats://[hidden]@h,tls://[hidden]@i",
-    );
+    check("nats://a:b@h,tls://c:d@i", "nats://[hidden]@h,tls://[hidden]@i");
     check("nats://u:p@q@h", "nats://[hidden]@h");
     check("nats://u:p,q@h", "nats://[hidden]@h");
     check("nats://u:p@1,2@h", "nats://[hidden]@h");
@@ -421,18 +334,8 @@ fn addresses_are_taken_apart() {
     let urls: Vec<_> = parsed.urls.iter().map(|url| url.as_str()).collect();
     assert_eq!(urls, ["nats://h:1", "tls://i", "nats://j"]);
     let (user, password) = parsed.login.unwrap();
-    assert_eq!(
-        (user.as_str(), password.unwrap().expose_secret()),
-        ("ann", "p@/s%zz")
-    );
-    assert!(
-        parse_addresses("token@h")
-            .unwrap()
-            .login
-            .unwrap()
-            .1
-            .is_none()
-    );
+    assert_eq!((user.as_str(), password.unwrap().expose_secret()), ("ann", "p@/s%zz"));
+    assert!(parse_addresses("token@h").unwrap().login.unwrap().1.is_none());
     for ambiguous in ["nats://u:p@1,2@h", "nats://u:p,q@h", "h,u:p@i"] {
         assert!(parse_addresses(ambiguous).is_err_and(|text| text.contains("% escapes")));
     }

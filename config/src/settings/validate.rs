@@ -31,17 +31,11 @@ struct Rules<'a>(&'a Figment);
 
 impl Rules<'_> {
     fn ensure(&self, holds: bool, key: &str, rule: &str) -> Result<(), Error> {
-        if holds {
-            Ok(())
-        } else {
-            Err(problem(self.0, key, rule))
-        }
+        if holds { Ok(()) } else { Err(problem(self.0, key, rule)) }
     }
 
     fn positive(&self, counts: &[(&str, usize)]) -> Result<(), Error> {
-        counts
-            .iter()
-            .try_for_each(|(key, n)| self.ensure(*n >= 1, key, "must be at least 1"))
+        counts.iter().try_for_each(|(key, n)| self.ensure(*n >= 1, key, "must be at least 1"))
     }
 
     fn between(
@@ -51,10 +45,7 @@ impl Rules<'_> {
         least: Duration,
         most: Duration,
     ) -> Result<(), Error> {
-        let (low, high) = (
-            humantime::format_duration(least),
-            humantime::format_duration(most),
-        );
+        let (low, high) = (humantime::format_duration(least), humantime::format_duration(most));
         let rule = format!("must be between {low} and {high}");
         self.ensure((least..=most).contains(&value), key, &rule)
     }
@@ -72,19 +63,10 @@ impl Rules<'_> {
         self.token::<Namespace>("namespace", &s.namespace)?;
         self.token::<Queue>("worker.queue", &s.worker.queue)?;
         let queues = &s.assets.queues;
-        self.ensure(
-            !queues.is_empty(),
-            "assets.queues",
-            "must name at least one queue",
-        )?;
-        let twice = queues
-            .iter()
-            .enumerate()
-            .any(|(at, queue)| queues[..at].contains(queue));
+        self.ensure(!queues.is_empty(), "assets.queues", "must name at least one queue")?;
+        let twice = queues.iter().enumerate().any(|(at, queue)| queues[..at].contains(queue));
         self.ensure(!twice, "assets.queues", "must not name a queue twice")?;
-        queues
-            .iter()
-            .try_for_each(|queue| self.token::<Queue>("assets.queues", queue))
+        queues.iter().try_for_each(|queue| self.token::<Queue>("assets.queues", queue))
     }
 
     fn connection(&self, s: &Settings) -> Result<(), Error> {
@@ -94,14 +76,8 @@ impl Rules<'_> {
         self.between("request_timeout", s.request_timeout, least, DAY)?;
         let prefix = s.inbox_prefix.as_deref().unwrap_or("_INBOX");
         let plain = |c: char| !c.is_whitespace() && c != '*' && c != '>';
-        let holds = prefix
-            .split('.')
-            .all(|token| !token.is_empty() && token.chars().all(plain));
-        self.ensure(
-            holds,
-            "inbox_prefix",
-            "must be a subject without spaces, '*' and '>'",
-        )
+        let holds = prefix.split('.').all(|token| !token.is_empty() && token.chars().all(plain));
+        self.ensure(holds, "inbox_prefix", "must be a subject without spaces, '*' and '>'")
     }
 
     fn login(&self, s: &Settings) -> Result<(), Error> {
@@ -122,10 +98,7 @@ impl Rules<'_> {
             ("user", s.user.is_some()),
             ("token", s.token.is_some()),
         ];
-        let mut given = given
-            .iter()
-            .filter(|(_, given)| *given)
-            .map(|(key, _)| *key);
+        let mut given = given.iter().filter(|(_, given)| *given).map(|(key, _)| *key);
         match (given.next(), given.next()) {
             (Some(first), Some(second)) => {
                 let rule = format!("is one login too many beside {first}: keep one of them");
@@ -142,35 +115,22 @@ impl Rules<'_> {
     }
 
     fn assets(&self, a: &Assets) -> Result<(), Error> {
-        self.ensure(
-            (1..=5).contains(&a.replicas),
-            "assets.replicas",
-            "must be between 1 and 5",
-        )?;
+        self.ensure((1..=5).contains(&a.replicas), "assets.replicas", "must be between 1 and 5")?;
         self.between("assets.ack_wait", a.ack_wait, SECOND, DAY)?;
         self.between("assets.duplicate_window", a.duplicate_window, SECOND, DAY)?;
         self.between("assets.lease", a.lease, SECOND, DAY)?;
-        self.ensure(
-            a.max_ack_pending >= 1,
-            "assets.max_ack_pending",
-            "must be at least 1",
-        )?;
+        self.ensure(a.max_ack_pending >= 1, "assets.max_ack_pending", "must be at least 1")?;
         let limits = [
             ("assets.items_max_bytes", a.items_max_bytes),
             ("assets.cache_max_bytes", a.cache_max_bytes),
             ("assets.results_max_bytes", a.results_max_bytes),
         ];
         let rule = "must be more than 0, or -1 for no limit";
-        limits
-            .iter()
-            .try_for_each(|(key, n)| self.ensure(*n > 0 || *n == -1, key, rule))
+        limits.iter().try_for_each(|(key, n)| self.ensure(*n > 0 || *n == -1, key, rule))
     }
 
     fn submit(&self, s: &Submit) -> Result<(), Error> {
-        self.positive(&[
-            ("submit.window", s.window),
-            ("submit.window_bytes", s.window_bytes),
-        ])
+        self.positive(&[("submit.window", s.window), ("submit.window_bytes", s.window_bytes)])
     }
 
     fn worker(&self, w: &Worker) -> Result<(), Error> {
@@ -184,17 +144,9 @@ impl Rules<'_> {
         self.between("worker.grace", w.grace, Duration::ZERO, DAY)?;
         self.between("worker.retry_delay", w.retry_delay, least, DAY)?;
         let rule = "must be at least worker.retry_delay";
-        self.ensure(
-            w.retry_delay_max >= w.retry_delay,
-            "worker.retry_delay_max",
-            rule,
-        )?;
+        self.ensure(w.retry_delay_max >= w.retry_delay, "worker.retry_delay_max", rule)?;
         let share = w.soft_limit > 0.0 && w.soft_limit < 1.0;
-        self.ensure(
-            share,
-            "worker.soft_limit",
-            "must be a share between 0 and 1, such as 0.9",
-        )
+        self.ensure(share, "worker.soft_limit", "must be a share between 0 and 1, such as 0.9")
     }
 
     fn collator(&self, c: &Collator) -> Result<(), Error> {
@@ -205,12 +157,7 @@ impl Rules<'_> {
         self.between("collator.short_after", c.short_after, SECOND, 365 * DAY)?;
         // The server counts the life of a message in seconds.
         self.between("collator.done_ttl", c.done_ttl, SECOND, DAY)?;
-        self.between(
-            "collator.progress_every",
-            c.progress_every,
-            Duration::from_millis(10),
-            DAY,
-        )
+        self.between("collator.progress_every", c.progress_every, Duration::from_millis(10), DAY)
     }
 
     fn up(&self, up: &Up) -> Result<(), Error> {

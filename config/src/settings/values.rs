@@ -250,11 +250,7 @@ impl Default for Assets {
 
 impl Default for Submit {
     fn default() -> Self {
-        Submit {
-            window: 1024,
-            window_bytes: 16 << 20,
-            patience: Duration::from_secs(600),
-        }
+        Submit { window: 1024, window_bytes: 16 << 20, patience: Duration::from_secs(600) }
     }
 }
 
@@ -291,9 +287,6 @@ impl Default for Collator {
 
 impl Default for Up {
     fn default() -> Self {
-        Up {
-            data: ".jetiter".into(),
-            nats_server: "nats-server".to_owned(),
-        }
+        Up { data: ".jetiter".into(), nats_server: "nats-server".to_owned() }
     }
 }

@@ -114,6 +114,10 @@ impl Active {
         let Some((group, key)) = self.broker.namespace.parse_entry(&message.subject) else {
             return;
         };
+        // Most often our own, behind the group's end: it goes by itself.
+        if key == Key::Mark(Mark::Done) && self.tally.get(group).is_none() {
+            return;
+        }
         let event = event(key, &message);
         let is_outcome = matches!(event, Event::Outcome { .. });
         if let (true, Key::Outcome(id)) = (is_outcome, key) {
@@ -122,27 +126,14 @@ impl Active {
                 self.buffer.keep(group, Stored::of(id, &message));
             }
         }
-        let verdict = self.tally.take(Logged {
-            seq,
-            at,
-            group,
-            event,
-        });
+        let verdict = self.tally.take(Logged { seq, at, group, event });
         match verdict {
             Some(verdict) => {
                 let kept = self.buffer.take(group);
                 // Nothing kept and nothing to read: an empty group.
-                let kept = if verdict.outcomes == 0 {
-                    Some(Vec::new())
-                } else {
-                    kept
-                };
+                let kept = if verdict.outcomes == 0 { Some(Vec::new()) } else { kept };
                 let look_first = self.follower.is_replay(verdict.first);
-                self.waiting.push_back(Decided {
-                    verdict,
-                    kept,
-                    look_first,
-                });
+                self.waiting.push_back(Decided { verdict, kept, look_first });
             }
             None if is_outcome => {
                 if !self.changed.contains(group) {
@@ -188,17 +179,13 @@ impl Active {
 
     /// Another result stands under the group's id: it stays, and this one's entries go.
     pub(super) async fn conflict(&mut self, group: &str, winner: Option<Summary>) {
-        let items = winner.map_or("a foreign object".to_owned(), |w| {
-            format!("{} items", w.len())
-        });
+        let items = winner.map_or("a foreign object".to_owned(), |w| format!("{} items", w.len()));
         let reason = format!(
             "the group {group} has a result already ({items}): it stays, what came under the \
              same id is removed; use a new id, or delete the result first"
         );
         tracing::warn!(group, reason);
-        self.broker
-            .tell(group, "conflict", &json!({ "reason": reason }))
-            .await;
+        self.broker.tell(group, "conflict", &json!({ "reason": reason })).await;
         self.bury(group);
     }
 
@@ -211,18 +198,15 @@ impl Active {
         if let Some(live) = self.tally.forget(group) {
             let group = group.to_owned();
             let (first, last, entries) = (live.first, live.last, live.entries);
-            self.cleaner.bury(Dead {
-                group,
-                first,
-                last,
-                entries,
-            });
+            self.cleaner.bury(Dead { group, first, last, entries });
         }
     }
 
     fn forget_all(&mut self) {
         tracing::warn!("the cache's log is another one: all groups are read anew");
         self.collations.abort_all();
+        self.chores.abort_all();
+        self.purging = false;
         self.waiting.clear();
         self.tally = Tally::default();
         self.cleaner = Cleaner::default();
@@ -238,12 +222,10 @@ impl Active {
             return;
         }
         let dear = Instant::now() >= self.dear_again;
-        let next = self
-            .cleaner
-            .next(self.tally.floor(), self.follower.seen(), dear);
+        let next = self.cleaner.next(self.tally.floor(), self.follower.seen(), dear);
         if let Some(purge) = next {
             self.purging = true;
-            self.begin(Chore::Purge(purge));
+            self.begin(Chore::Purge(purge, self.follower.log().to_owned()));
         }
     }
 
@@ -253,6 +235,11 @@ impl Active {
         if matches!(purge, Purge::Group(_)) {
             self.dear_again = Instant::now() + took * REST;
         }
+    }
+
+    /// The sequence of the last entry that was followed.
+    pub(super) fn seen(&self) -> u64 {
+        self.follower.seen()
     }
 
     /// What the server says of the log, against what was followed.
@@ -304,31 +291,19 @@ fn event(key: Key, message: &async_nats::Message) -> Event {
 /// Collates until it is done. Storage that is out of reach comes back, or the lease is lost and
 /// this ends with it.
 async fn collate(collation: Collation, decided: Decided) -> Ended {
-    let Decided {
-        verdict,
-        kept,
-        mut look_first,
-    } = decided;
+    let Decided { verdict, kept, mut look_first } = decided;
     let mut pause = Duration::from_millis(100);
     loop {
         let had_orphans = look_first;
         match collation.run(&verdict, kept.as_deref(), look_first).await {
             Err(Failed::Again(reason)) => {
-                tracing::warn!(
-                    group = verdict.group,
-                    reason,
-                    "not collated yet, trying again"
-                );
+                tracing::warn!(group = verdict.group, reason, "not collated yet, trying again");
                 look_first = true;
                 sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(5));
             }
             collated => {
-                return Ended {
-                    group: verdict.group,
-                    had_orphans,
-                    collated,
-                };
+                return Ended { group: verdict.group, had_orphans, collated };
             }
         }
     }

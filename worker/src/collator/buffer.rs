@@ -22,21 +22,14 @@ struct Kept {
 
 impl Buffer {
     pub(crate) fn new(budget: usize) -> Buffer {
-        Buffer {
-            budget,
-            used: 0,
-            groups: HashMap::new(),
-        }
+        Buffer { budget, used: 0, groups: HashMap::new() }
     }
 
     /// Keeps an outcome, unless its group is let go of. Over the budget the heaviest group goes:
     /// reading it again costs the least for what it frees.
     pub(crate) fn keep(&mut self, group: &str, outcome: Stored) {
         if !self.groups.contains_key(group) {
-            let kept = Kept {
-                weight: 0,
-                outcomes: Some(Vec::new()),
-            };
+            let kept = Kept { weight: 0, outcomes: Some(Vec::new()) };
             self.groups.insert(group.to_owned(), kept);
         }
         let Some(kept) = self.groups.get_mut(group) else {

@@ -9,11 +9,11 @@ use tokio::time::{Instant, sleep};
 
 use super::active::Active;
 use super::cleaner::Purge;
-use super::collation::Collation;
 use super::intake;
+use super::upload::Uploaded;
 
 /// The most chores at once.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 512;
 /// A group this old is asked about: most are finished by then.
 const VERIFY_AFTER: u64 = 1_000;
 
@@ -21,12 +21,12 @@ const VERIFY_AFTER: u64 = 1_000;
 pub(super) enum Chore {
     /// Look at the cache's stream.
     Look,
-    /// Remove dead entries.
-    Purge(Purge),
+    /// Remove dead entries from the log that was created then.
+    Purge(Purge, String),
     /// Ask the leader whether a group has a result.
     Verify { group: String, first: u64 },
     /// Nothing has come for a group for a long time: is something of it waiting?
-    AskWaiting { group: String, sealed: bool },
+    AskWaiting { group: String, first: u64, sealed: bool },
     /// Remove chunks that a dead collator left.
     RemoveOrphans(Summary),
 }
@@ -40,9 +40,11 @@ pub(super) enum Done {
         first: u64,
         result: Option<Summary>,
     },
+    /// Nothing of a group waited, the log ended at `log_end`, and there was no result after that.
     NothingWaiting {
         group: String,
         sealed: bool,
+        log_end: u64,
     },
     Nothing,
 }
@@ -52,28 +54,17 @@ impl Active {
         let broker = self.broker.clone();
         match chore {
             Chore::Look => self.chores.spawn(async move { look(&broker).await }),
-            Chore::Purge(purge) => self
-                .chores
-                .spawn(async move { remove(&broker, purge).await }),
-            Chore::Verify { group, first } => self
-                .chores
-                .spawn(async move { verify(&broker, group, first).await }),
-            Chore::AskWaiting { group, sealed } => self
-                .chores
-                .spawn(async move { ask_waiting(&broker, group, sealed).await }),
+            Chore::Purge(purge, log) => {
+                self.chores.spawn(async move { remove(&broker, purge, &log).await })
+            }
+            Chore::Verify { group, first } => {
+                self.chores.spawn(async move { verify(&broker, group, first).await })
+            }
+            Chore::AskWaiting { group, first, sealed } => {
+                self.chores.spawn(async move { ask_waiting(&broker, group, first, sealed).await })
+            }
             Chore::RemoveOrphans(summary) => {
-                let (chunk, done_ttl) = (self.settings.chunk, self.settings.done_ttl);
-                let log = summary.log.clone();
-                let collation = Collation {
-                    broker,
-                    chunk,
-                    done_ttl,
-                    log,
-                };
-                self.chores.spawn(async move {
-                    collation.remove_orphans(&summary).await;
-                    Done::Nothing
-                })
+                self.chores.spawn(async move { remove_orphans(&broker, &summary).await })
             }
         };
     }
@@ -82,31 +73,29 @@ impl Active {
         match done {
             Done::Looked(info) => self.upkeep(&info),
             Done::Purged(purge, took) => self.purged(&purge, took),
-            Done::Verified {
-                group,
-                first,
-                result,
-            } => self.verified(group, first, result).await,
-            Done::NothingWaiting {
-                group,
-                sealed: true,
-            } => self.tell_short(group).await,
-            Done::NothingWaiting {
-                group,
-                sealed: false,
-            } => {
-                tracing::warn!(
-                    group,
-                    "never sealed and long silent: it ends with what it has"
-                );
-                let broker = self.broker.clone();
-                self.chores.spawn(async move {
-                    intake::end(&broker, &group, State::Abandoned).await;
-                    Done::Nothing
-                });
+            Done::Verified { group, first, result } => self.verified(group, first, result).await,
+            Done::NothingWaiting { group, sealed, log_end } => {
+                // What the log holds behind our own position may be what is missing.
+                let unchanged = self.tally.get(&group).is_some_and(|live| !live.is_decided());
+                if !unchanged || self.seen() < log_end {
+                    return;
+                }
+                match sealed {
+                    true => self.tell_short(group).await,
+                    false => self.abandon(group),
+                }
             }
             Done::Nothing => {}
         }
+    }
+
+    fn abandon(&mut self, group: String) {
+        tracing::warn!(group, "never sealed and long silent: it ends with what it has");
+        let broker = self.broker.clone();
+        self.chores.spawn(async move {
+            intake::end(&broker, &group, State::Abandoned).await;
+            Done::Nothing
+        });
     }
 
     /// Finds the groups that need a look, by the server's clock.
@@ -125,42 +114,27 @@ impl Active {
             let sealed = live.seal.is_some();
             if !self.verified.contains(group) {
                 if now.saturating_sub(live.started) > VERIFY_AFTER {
-                    due.push(Chore::Verify {
-                        group: group.to_owned(),
-                        first: live.first,
-                    });
+                    due.push(Chore::Verify { group: group.to_owned(), first: live.first });
                 }
             } else if silent > if sealed { short } else { abandon } && !self.short.contains(group) {
-                due.push(Chore::AskWaiting {
-                    group: group.to_owned(),
-                    sealed,
-                });
+                let group = group.to_owned();
+                due.push(Chore::AskWaiting { group, first: live.first, sealed });
             }
         }
         let room = AT_ONCE.saturating_sub(self.chores.len());
-        due.into_iter()
-            .take(room)
-            .for_each(|chore| self.begin(chore));
+        due.into_iter().take(room).for_each(|chore| self.begin(chore));
     }
 
     /// The result is the authority: a group that has one is finished, whatever its marks say.
     async fn verified(&mut self, group: String, first: u64, result: Option<Summary>) {
-        let live = self
-            .tally
-            .get(&group)
-            .filter(|l| l.first == first && !l.is_decided());
+        let live = self.tally.get(&group).filter(|l| l.first == first && !l.is_decided());
         let Some(live) = live else { return };
         match result {
             None => {
                 self.verified.insert(group);
             }
             // Sealed otherwise than the result: somebody uses the id a second time.
-            Some(result)
-                if live
-                    .seal
-                    .as_ref()
-                    .is_some_and(|s| Some(s.total) != result.total) =>
-            {
+            Some(result) if live.seal.as_ref().is_some_and(|s| Some(s.total) != result.total) => {
                 self.conflict(&group, Some(result)).await;
             }
             Some(_) => {
@@ -183,36 +157,34 @@ impl Active {
             total.unwrap_or_default(),
         );
         tracing::warn!(group, reason);
-        self.broker
-            .tell(&group, "short", &json!({ "reason": reason }))
-            .await;
+        self.broker.tell(&group, "short", &json!({ "reason": reason })).await;
         self.short.insert(group);
     }
 }
 
 async fn look(broker: &Broker) -> Done {
-    match broker
-        .stream_info(&broker.namespace.cache_stream(), None)
-        .await
-    {
+    match broker.stream_info(&broker.namespace.cache_stream(), None).await {
         Ok(info) => Done::Looked(info),
         Err(_) => Done::Nothing,
     }
 }
 
 /// Purges until the server says that it is done: a time-out says nothing, and again does no
-/// harm.
-async fn remove(broker: &Broker, purge: Purge) -> Done {
+/// harm. A stream that was re-created meanwhile has other entries under these sequences.
+async fn remove(broker: &Broker, purge: Purge, log: &str) -> Done {
     let stream = broker.namespace.cache_stream();
     let began = Instant::now();
     loop {
-        let purged = match &purge {
-            Purge::Floor(below) => broker.purge(&stream, None, Some(*below)).await,
-            Purge::Group(dead) => {
+        let info = broker.stream_info(&stream, None).await;
+        if info.as_ref().is_ok_and(|info| info.created != log) {
+            return Done::Purged(purge, began.elapsed());
+        }
+        let purged = match (&purge, info) {
+            (_, Err(error)) => Err(error),
+            (Purge::Floor(below), _) => broker.purge(&stream, None, Some(*below)).await,
+            (Purge::Group(dead), _) => {
                 let filter = broker.namespace.group_filter(&dead.group);
-                broker
-                    .purge(&stream, Some(&filter), Some(dead.last + 1))
-                    .await
+                broker.purge(&stream, Some(&filter), Some(dead.last + 1)).await
             }
         };
         match purged {
@@ -228,23 +200,49 @@ async fn verify(broker: &Broker, group: String, first: u64) -> Done {
         Ok(found) => {
             let live = found.map(|(_, info)| info).filter(|info| !info.deleted);
             let result = live.and_then(|info| Summary::from_metadata(&info.metadata));
-            Done::Verified {
-                group,
-                first,
-                result,
-            }
+            Done::Verified { group, first, result }
         }
         Err(_) => Done::Nothing,
     }
 }
 
-async fn ask_waiting(broker: &Broker, group: String, sealed: bool) -> Done {
+/// In this order, so that no outcome or result can slip through: the items, the end of the log,
+/// the result.
+async fn ask_waiting(broker: &Broker, group: String, first: u64, sealed: bool) -> Done {
     let ns = &broker.namespace;
-    match broker
-        .stream_info(&ns.items_stream(), Some(&ns.waiting_filter(&group)))
-        .await
-    {
-        Ok(info) if info.state.subjects.is_empty() => Done::NothingWaiting { group, sealed },
-        _ => Done::Nothing,
+    let waiting = broker.stream_info(&ns.items_stream(), Some(&ns.waiting_filter(&group))).await;
+    if !waiting.is_ok_and(|info| info.state.subjects.is_empty()) {
+        return Done::Nothing;
     }
+    let Ok(log) = broker.stream_info(&ns.cache_stream(), None).await else {
+        return Done::Nothing;
+    };
+    match verify(broker, group, first).await {
+        Done::Verified { group, result: None, .. } => {
+            Done::NothingWaiting { group, sealed, log_end: log.state.last_seq }
+        }
+        other => other,
+    }
+}
+
+/// Removes every chunk of the group but the committed ones: a collator that died left them.
+async fn remove_orphans(broker: &Broker, summary: &Summary) -> Done {
+    let ns = &broker.namespace;
+    let stream = ns.results_stream();
+    let filter = ns.chunks_filter(&summary.group);
+    let Ok(Some((_, list))) = broker.object_info(&summary.group).await else {
+        return Done::Nothing;
+    };
+    let Ok(info) = broker.stream_info(&stream, Some(&filter)).await else {
+        return Done::Nothing;
+    };
+    let records = Uploaded::from_text(&summary.records).map(|records| records.nuid);
+    let committed = [Some(list.nuid), records].into_iter().flatten();
+    let committed: Vec<String> = committed.map(|nuid| ns.chunk_subject(&nuid)).collect();
+    for subject in info.state.subjects.into_keys() {
+        if !committed.contains(&subject) {
+            broker.purge(&stream, Some(&subject), None).await.ok();
+        }
+    }
+    Done::Nothing
 }

@@ -72,12 +72,7 @@ mod tests {
     use super::*;
 
     fn dead(group: &str, first: u64, last: u64, entries: u64) -> Dead {
-        Dead {
-            group: group.to_owned(),
-            first,
-            last,
-            entries,
-        }
+        Dead { group: group.to_owned(), first, last, entries }
     }
 
     #[test]
@@ -95,11 +90,7 @@ mod tests {
         cleaner.bury(dead("a", 1, 40, 2));
         cleaner.bury(dead("b", 2, 500, 3));
         assert_eq!(cleaner.next(Some(41), 600, false), Some(Purge::Floor(41)));
-        assert_eq!(
-            cleaner.next(Some(41), 600, false),
-            None,
-            "mixed with the living: it waits"
-        );
+        assert_eq!(cleaner.next(Some(41), 600, false), None, "mixed with the living: it waits");
         assert_eq!(cleaner.next(Some(501), 600, false), Some(Purge::Floor(501)));
     }
 
@@ -108,10 +99,7 @@ mod tests {
         let mut cleaner = Cleaner::default();
         let together = dead("a", 50, 149, 100);
         cleaner.bury(together.clone());
-        assert_eq!(
-            cleaner.next(Some(1), 600, false),
-            Some(Purge::Group(together))
-        );
+        assert_eq!(cleaner.next(Some(1), 600, false), Some(Purge::Group(together)));
     }
 
     #[test]
@@ -121,15 +109,8 @@ mod tests {
         cleaner.bury(dead("a", 2, 900_000, 20_000));
         cleaner.bury(heavy.clone());
         assert_eq!(cleaner.next(Some(1), 1_000_000, false), None);
-        assert_eq!(
-            cleaner.next(Some(1), 1_000_000, true),
-            Some(Purge::Group(heavy))
-        );
-        assert_eq!(
-            cleaner.next(Some(1), 1_000_000, true),
-            None,
-            "light enough now"
-        );
+        assert_eq!(cleaner.next(Some(1), 1_000_000, true), Some(Purge::Group(heavy)));
+        assert_eq!(cleaner.next(Some(1), 1_000_000, true), None, "light enough now");
     }
 
     #[test]

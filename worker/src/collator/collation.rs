@@ -81,11 +81,7 @@ impl Collation {
         kept: Option<&[Stored]>,
         look_first: bool,
     ) -> Result<Collated, Failed> {
-        let found = if look_first {
-            self.committed(&verdict.group).await?
-        } else {
-            None
-        };
+        let found = if look_first { self.committed(&verdict.group).await? } else { None };
         let collated = match found {
             Some(info) => self.judge(verdict, info),
             None => self.write(verdict, kept).await?,
@@ -100,11 +96,7 @@ impl Collation {
 
     /// The live result of a group, by the leader's word.
     async fn committed(&self, group: &str) -> Result<Option<ObjectInfo>, Failed> {
-        let found = self
-            .broker
-            .object_info(group)
-            .await
-            .map_err(|error| error.to_string())?;
+        let found = self.broker.object_info(group).await.map_err(|error| error.to_string())?;
         Ok(found.map(|(_, info)| info).filter(|info| !info.deleted))
     }
 
@@ -131,15 +123,9 @@ impl Collation {
         }
         let written = draft.ok + draft.failed;
         if written != verdict.counted {
-            return Err(Failed::Mismatch {
-                found: written,
-                counted: verdict.counted,
-            });
+            return Err(Failed::Mismatch { found: written, counted: verdict.counted });
         }
-        let orphans = [
-            draft.list.nuid().to_owned(),
-            draft.records.nuid().to_owned(),
-        ];
+        let orphans = [draft.list.nuid().to_owned(), draft.records.nuid().to_owned()];
         let collated = self.commit(verdict, draft).await?;
         if let Collated::Conflict(_) = collated {
             self.remove_chunks(&orphans).await;
@@ -153,11 +139,7 @@ impl Collation {
         Draft {
             list: Upload::begin(&self.broker, &verdict.group, self.chunk, ttl.clone()),
             records: Upload::begin(&self.broker, &verdict.group, self.chunk, ttl),
-            encoding: verdict
-                .seal
-                .as_ref()
-                .map(|seal| seal.encoding)
-                .unwrap_or_default(),
+            encoding: verdict.seal.as_ref().map(|seal| seal.encoding).unwrap_or_default(),
             ok: 0,
             failed: 0,
             extra: 0,
@@ -224,11 +206,7 @@ impl Collation {
             log: self.log.clone(),
             records: records.to_text(),
         };
-        let description = format!(
-            "jetiter: {} items, {} failed",
-            summary.len(),
-            summary.failed
-        );
+        let description = format!("jetiter: {} items, {} failed", summary.len(), summary.failed);
         let bucket = self.broker.namespace.results_bucket();
         let metadata = summary.to_metadata();
         let info = list.info(bucket, &verdict.group, description, self.chunk, metadata);
@@ -254,10 +232,7 @@ impl Collation {
             if let Some(keep) = keep_ms {
                 headers.insert(wire::TTL, wire::ttl(Duration::from_millis(keep)));
             }
-            let stored = self
-                .broker
-                .store(subject.clone(), headers, payload.clone().into())
-                .await;
+            let stored = self.broker.store(subject.clone(), headers, payload.clone().into()).await;
             let refusal = match stored {
                 Ok(_) => return Ok(None),
                 Err(refusal) => refusal,
@@ -271,9 +246,7 @@ impl Collation {
                 Some((tombstone, _)) if expected != tombstone => expected = tombstone,
                 None if expected != 0 => expected = 0,
                 _ => {
-                    return Err(Failed::Again(format!(
-                        "the result is not stored: {refusal:?}"
-                    )));
+                    return Err(Failed::Again(format!("the result is not stored: {refusal:?}")));
                 }
             }
         }
@@ -287,22 +260,9 @@ impl Collation {
         let name = records_object(&summary.group);
         let description = format!("jetiter: the records of {}", summary.group);
         let bucket = self.broker.namespace.results_bucket();
-        let info = records.info(
-            bucket,
-            &name,
-            description,
-            self.chunk,
-            summary.to_metadata(),
-        );
-        if self
-            .publish_metadata(&info, summary.keep_ms)
-            .await?
-            .is_some()
-        {
-            tracing::warn!(
-                object = name,
-                "another object has the records' name; it stays"
-            );
+        let info = records.info(bucket, &name, description, self.chunk, summary.to_metadata());
+        if self.publish_metadata(&info, summary.keep_ms).await?.is_some() {
+            tracing::warn!(object = name, "another object has the records' name; it stays");
         }
         Ok(())
     }
@@ -319,44 +279,11 @@ impl Collation {
         }
     }
 
-    /// Removes every chunk of the group but the committed ones: a collator that died left them.
-    pub(crate) async fn remove_orphans(&self, summary: &Summary) {
-        let ns = &self.broker.namespace;
-        let filter = ns.chunks_filter(&summary.group);
-        let Ok(Some((_, list))) = self.broker.object_info(&summary.group).await else {
-            return;
-        };
-        let Ok(info) = self
-            .broker
-            .stream_info(&ns.results_stream(), Some(&filter))
-            .await
-        else {
-            return;
-        };
-        let records = Uploaded::from_text(&summary.records).map(|records| records.nuid);
-        let committed: Vec<String> = [Some(list.nuid), records]
-            .into_iter()
-            .flatten()
-            .map(|n| ns.chunk_subject(&n))
-            .collect();
-        for subject in info.state.subjects.into_keys() {
-            if !committed.contains(&subject) {
-                self.broker
-                    .purge(&ns.results_stream(), Some(&subject), None)
-                    .await
-                    .ok();
-            }
-        }
-    }
-
     async fn remove_chunks(&self, nuids: &[String]) {
         let ns = &self.broker.namespace;
         for nuid in nuids {
             let subject = ns.chunk_subject(nuid);
-            self.broker
-                .purge(&ns.results_stream(), Some(&subject), None)
-                .await
-                .ok();
+            self.broker.purge(&ns.results_stream(), Some(&subject), None).await.ok();
         }
     }
 }
@@ -372,11 +299,8 @@ impl Draft {
             }
             return Ok(());
         }
-        let separator = if self.ok + self.failed > 0 {
-            self.encoding.list_separator()
-        } else {
-            &[]
-        };
+        let separator =
+            if self.ok + self.failed > 0 { self.encoding.list_separator() } else { &[] };
         self.list.write(separator).await?;
         let error = match stored.value(self.encoding) {
             Ok(value) => {
@@ -395,10 +319,7 @@ impl Draft {
     }
 
     async fn write_record(&mut self, record: &Record) -> Result<(), Failed> {
-        let bytes = self
-            .encoding
-            .encode(record)
-            .map_err(|error| error.to_string())?;
+        let bytes = self.encoding.encode(record).map_err(|error| error.to_string())?;
         Ok(self.records.write(&bytes).await?)
     }
 

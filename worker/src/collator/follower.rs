@@ -21,9 +21,7 @@ pub(crate) async fn read_from(
 ) -> Result<Pull, String> {
     let config = pull::Config {
         filter_subject: filter,
-        deliver_policy: DeliverPolicy::ByStartSequence {
-            start_sequence: first.max(1),
-        },
+        deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: first.max(1) },
         ack_policy: AckPolicy::None,
         memory_storage: true,
         num_replicas: 1,
@@ -32,14 +30,9 @@ pub(crate) async fn read_from(
     };
     let handle = broker.jetstream.get_stream_no_info(stream).await;
     let handle = handle.map_err(|error| error.to_string())?;
-    let consumer = handle
-        .create_consumer(config)
-        .await
-        .map_err(|error| error.to_string())?;
+    let consumer = handle.create_consumer(config).await.map_err(|error| error.to_string())?;
     let name = &consumer.cached_info().name;
-    Pull::open(broker, stream, name)
-        .await
-        .map_err(|error| error.to_string())
+    Pull::open(broker, stream, name).await.map_err(|error| error.to_string())
 }
 
 /// What the log brought.
@@ -65,21 +58,11 @@ pub(crate) struct Entry {
 /// Reads the position of a delivered message: its sequence in the stream, its sequence in the
 /// consumer, when it was stored.
 pub(crate) fn position(broker: &Broker, message: Message) -> Option<(u64, Entry)> {
-    let message = jetstream::Message {
-        message,
-        context: broker.jetstream.clone(),
-    };
+    let message = jetstream::Message { message, context: broker.jetstream.clone() };
     let info = message.info().ok()?;
     let at = u64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).ok()?;
     let (seq, delivery) = (info.stream_sequence, info.consumer_sequence);
-    Some((
-        delivery,
-        Entry {
-            seq,
-            at,
-            message: message.message,
-        },
-    ))
+    Some((delivery, Entry { seq, at, message: message.message }))
 }
 
 /// Where in which log.
@@ -178,11 +161,7 @@ impl Follower {
     }
 
     async fn try_open(&mut self) -> Result<Followed, String> {
-        let info = self
-            .broker
-            .stream_info(&self.stream, None)
-            .await
-            .map_err(|e| e.to_string())?;
+        let info = self.broker.stream_info(&self.stream, None).await.map_err(|e| e.to_string())?;
         let first_look = self.log.is_empty();
         let same = self.is_same(&info.created, info.state.last_seq);
         if !same {
@@ -194,10 +173,6 @@ impl Follower {
         self.log = info.created;
         self.delivered = 0;
         self.pull = Some(pull);
-        Ok(if same || first_look {
-            Followed::Nothing
-        } else {
-            Followed::Another
-        })
+        Ok(if same || first_look { Followed::Nothing } else { Followed::Another })
     }
 }

@@ -54,10 +54,7 @@ async fn take(broker: &Broker, message: Message) {
             jetstream::AckKind::Term
         }
     };
-    let message = jetstream::Message {
-        message,
-        context: broker.jetstream.clone(),
-    };
+    let message = jetstream::Message { message, context: broker.jetstream.clone() };
     // Unacknowledged it would come again, find its mark written, and be acknowledged then.
     message.ack_with(answer).await.ok();
 }
@@ -68,9 +65,7 @@ async fn seal(broker: &Broker, group: &str, message: &Message) -> jetstream::Ack
         Err(error) => {
             let reason = format!("the seal is refused: {error}");
             tracing::warn!(group, reason);
-            broker
-                .tell(group, "rejected", &json!({ "reason": reason }))
-                .await;
+            broker.tell(group, "rejected", &json!({ "reason": reason })).await;
             // It will not get better by coming again.
             return jetstream::AckKind::Term;
         }
@@ -104,9 +99,7 @@ async fn compare(broker: &Broker, group: &str, seal: &Seal) {
             seal.total, first.total
         );
         tracing::warn!(group, reason);
-        broker
-            .tell(group, "conflict", &json!({ "reason": reason }))
-            .await;
+        broker.tell(group, "conflict", &json!({ "reason": reason })).await;
     }
 }
 
@@ -135,8 +128,5 @@ async fn write_mark(
 ) -> Result<(), Refusal> {
     let subject = broker.namespace.entry_subject(group, Entry::Mark(mark));
     let payload = serde_json::to_vec(payload).unwrap_or_default();
-    broker
-        .store(subject, once_headers(), payload.into())
-        .await
-        .map(drop)
+    broker.store(subject, once_headers(), payload.into()).await.map(drop)
 }

@@ -25,12 +25,7 @@ impl Lease {
             match write(broker, holder, 0).await {
                 Ok(seq) => {
                     let (broker, holder) = (broker.clone(), holder.to_owned());
-                    return Lease {
-                        broker,
-                        holder,
-                        seq,
-                        lasts,
-                    };
+                    return Lease { broker, holder, seq, lasts };
                 }
                 Err(Refusal::Already) if !said => {
                     said = true;
@@ -71,10 +66,7 @@ impl Lease {
         let filter = ns.lease_subject();
         // Below our own next sequence: a successor's lease stays.
         let below = Some(self.seq + 1);
-        self.broker
-            .purge(&ns.lease_stream(), Some(&filter), below)
-            .await
-            .ok();
+        self.broker.purge(&ns.lease_stream(), Some(&filter), below).await.ok();
     }
 }
 
@@ -82,16 +74,12 @@ async fn write(broker: &Broker, holder: &str, expected: u64) -> Result<u64, Refu
     let mut headers = HeaderMap::new();
     headers.insert(wire::EXPECTED_LAST, expected.to_string());
     let holder = holder.to_owned().into_bytes().into();
-    broker
-        .store(broker.namespace.lease_subject(), headers, holder)
-        .await
+    broker.store(broker.namespace.lease_subject(), headers, holder).await
 }
 
 /// How long the server keeps a lease: it was said when the assets were made.
 async fn lasts(broker: &Broker) -> Duration {
     let name = broker.namespace.lease_stream();
     let stream = broker.jetstream.get_stream(name).await;
-    stream.map_or(Duration::from_secs(6), |stream| {
-        stream.cached_info().config.max_age
-    })
+    stream.map_or(Duration::from_secs(6), |stream| stream.cached_info().config.max_age)
 }

@@ -29,15 +29,9 @@ pub struct Collator {
 impl Collator {
     /// Checks the assets; nothing is collated yet.
     pub async fn new(broker: &Broker, settings: &Settings) -> Result<Collator, Error> {
-        jetiter_config::Topology::of(broker, settings)
-            .check(broker)
-            .await?;
+        jetiter_config::Topology::of(broker, settings).check(broker).await?;
         let (broker, settings) = (broker.clone(), settings.collator.clone());
-        Ok(Collator {
-            broker,
-            settings,
-            name: crate::worker::name(),
-        })
+        Ok(Collator { broker, settings, name: crate::worker::name() })
     }
 
     /// Works, or stands by, until `stop` ends.

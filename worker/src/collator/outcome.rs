@@ -26,9 +26,7 @@ impl Stored {
             failed: wire::is_failed(headers),
             encoding: encoding.map_err(|error| error.to_string()),
             // A foreign outcome may lack it; its record says so with zeros.
-            run: wire::header(headers, wire::RUN)
-                .and_then(Run::parse)
-                .unwrap_or_default(),
+            run: wire::header(headers, wire::RUN).and_then(Run::parse).unwrap_or_default(),
             payload: Bytes::copy_from_slice(&message.payload),
         }
     }
@@ -40,24 +38,18 @@ impl Stored {
 
     /// What the list holds for it: its value, in the list's encoding, or why there is none.
     pub(crate) fn value(&self, list: Encoding) -> Result<Bytes, ItemError> {
-        let own = self
-            .encoding
-            .clone()
-            .map_err(|reason| unusable("outcome", reason))?;
+        let own = self.encoding.clone().map_err(|reason| unusable("outcome", reason))?;
         if self.failed {
             let read = own.decode::<ItemError>(&self.payload);
             return Err(read.unwrap_or_else(|error| unusable("error", error)));
         }
         // Foreign bytes must not break the list for everybody else.
-        own.check(&self.payload)
-            .map_err(|error| unusable("value", error))?;
+        own.check(&self.payload).map_err(|error| unusable("value", error))?;
         if own == list {
             return Ok(self.payload.clone());
         }
         let written = own.transcode(&self.payload, list);
-        written
-            .map(Bytes::from)
-            .map_err(|error| unusable("value", error))
+        written.map(Bytes::from).map_err(|error| unusable("value", error))
     }
 
     /// Its report.
@@ -75,8 +67,5 @@ impl Stored {
 }
 
 fn unusable(what: &str, reason: impl std::fmt::Display) -> ItemError {
-    ItemError::new(
-        ErrorKind::BadValue,
-        format!("the stored {what} can't be read: {reason}"),
-    )
+    ItemError::new(ErrorKind::BadValue, format!("the stored {what} can't be read: {reason}"))
 }

@@ -44,10 +44,8 @@ pub(crate) struct Uploaded {
 impl Upload {
     /// Begins an upload for a group. `ttl` is how long the server keeps each chunk.
     pub(crate) fn begin(broker: &Broker, group: &str, chunk: usize, ttl: Option<String>) -> Upload {
-        let nuid = format!(
-            "{group}.{}",
-            broker.client.new_inbox().rsplit('.').next().unwrap_or("0")
-        );
+        let nuid =
+            format!("{group}.{}", broker.client.new_inbox().rsplit('.').next().unwrap_or("0"));
         Upload {
             subject: broker.namespace.chunk_subject(&nuid),
             broker: broker.clone(),
@@ -111,12 +109,8 @@ impl Upload {
         if let Some(ttl) = &self.ttl {
             headers.insert(wire::TTL, ttl.as_str());
         }
-        let sent = self
-            .broker
-            .publish(self.subject.clone(), headers, chunk)
-            .await;
-        self.in_flight
-            .push_back(sent.map_err(|error| error.to_string())?);
+        let sent = self.broker.publish(self.subject.clone(), headers, chunk).await;
+        self.in_flight.push_back(sent.map_err(|error| error.to_string())?);
         Ok(())
     }
 
@@ -131,10 +125,7 @@ impl Upload {
 impl Uploaded {
     /// `<nuid> <chunks> <bytes> <digest>`
     pub(crate) fn to_text(&self) -> String {
-        format!(
-            "{} {} {} {}",
-            self.nuid, self.chunks, self.size, self.digest
-        )
+        format!("{} {} {} {}", self.nuid, self.chunks, self.size, self.digest)
     }
 
     /// Reads [`to_text`](Self::to_text).
@@ -162,10 +153,7 @@ impl Uploaded {
             description: Some(description),
             metadata,
             headers: None,
-            options: Some(ObjectOptions {
-                link: None,
-                max_chunk_size: Some(chunk),
-            }),
+            options: Some(ObjectOptions { link: None, max_chunk_size: Some(chunk) }),
             bucket,
             nuid: self.nuid.clone(),
             size: self.size,
@@ -183,12 +171,8 @@ mod tests {
 
     #[test]
     fn an_upload_is_told_in_one_line() {
-        let uploaded = Uploaded {
-            nuid: "g.1".into(),
-            chunks: 2,
-            size: 3,
-            digest: "SHA-256=abc=".into(),
-        };
+        let uploaded =
+            Uploaded { nuid: "g.1".into(), chunks: 2, size: 3, digest: "SHA-256=abc=".into() };
         assert_eq!(Uploaded::from_text(&uploaded.to_text()), Some(uploaded));
         assert_eq!(Uploaded::from_text("g.1 2"), None);
     }

@@ -89,17 +89,13 @@ impl<const LEAST: usize, const MOST: usize, const INTEGERS: usize, const LISTS: 
             return self;
         }
         let (json, bytes) = (item.encoding, &item.argument);
-        let lists = json
-            .decode::<i128>(bytes)
-            .map(|integer| vec![vec![integer]]);
+        let lists = json.decode::<i128>(bytes).map(|integer| vec![vec![integer]]);
         let lists = lists.or_else(|_| json.decode::<Vec<i128>>(bytes).map(|list| vec![list]));
         let Ok(lists) = lists.or_else(|_| json.decode::<Vec<Vec<i128>>>(bytes)) else {
             return self;
         };
         let numbers = |list: Vec<i128>| list.into_iter().map(Number::Integer).collect();
-        Arguments {
-            lists: lists.into_iter().map(numbers).collect(),
-        }
+        Arguments { lists: lists.into_iter().map(numbers).collect() }
     }
 
     pub(super) fn numbers(&self) -> &[Number] {
@@ -111,10 +107,7 @@ impl<const LEAST: usize, const MOST: usize, const INTEGERS: usize, const LISTS: 
     }
 
     pub(super) fn integers(&self) -> Result<Vec<i128>, Problem> {
-        self.numbers()
-            .iter()
-            .map(|number| number.integer())
-            .collect()
+        self.numbers().iter().map(|number| number.integer()).collect()
     }
 
     fn refuse(found: impl fmt::Display) -> String {
@@ -127,11 +120,7 @@ impl<const LEAST: usize, const MOST: usize, const INTEGERS: usize, const LISTS: 
             _ if LEAST + 1 == MOST => format!("{LEAST} or {MOST} {thing}s"),
             _ => format!("{LEAST} to {MOST} {thing}s"),
         };
-        let last = if INTEGERS == 1 {
-            ", the second an integer"
-        } else {
-            ""
-        };
+        let last = if INTEGERS == 1 { ", the second an integer" } else { "" };
         format!("it takes {count}{last}, not {found}")
     }
 }
@@ -219,9 +208,7 @@ impl<'de> Visitor<'de> for TreeVisitor {
 
     fn visit_u128<E: Error>(self, integer: u128) -> Result<Tree, E> {
         let too_large = Number::Float(integer as f64);
-        Ok(Tree::Number(
-            i128::try_from(integer).map_or(too_large, Number::Integer),
-        ))
+        Ok(Tree::Number(i128::try_from(integer).map_or(too_large, Number::Integer)))
     }
 
     fn visit_f64<E: Error>(self, float: f64) -> Result<Tree, E> {

@@ -7,11 +7,7 @@ use super::problem::Problem;
 pub(super) fn but_for_poles(function: fn(f64) -> f64, x: f64) -> f64 {
     let answer = function(x);
     let pole = answer.is_infinite() && x <= 1.0 && x.trunc() == x;
-    if pole && x.is_finite() {
-        f64::NAN
-    } else {
-        answer
-    }
+    if pole && x.is_finite() { f64::NAN } else { answer }
 }
 
 /// The logarithm to the base that comes second, e when none does.
@@ -23,11 +19,7 @@ pub(super) fn log(x: &[f64]) -> f64 {
 
 pub(super) fn pow(x: f64, y: f64) -> f64 {
     // C's pow calls it a pole, Python a domain error.
-    if x == 0.0 && y < 0.0 && y.is_finite() {
-        f64::NAN
-    } else {
-        x.powf(y)
-    }
+    if x == 0.0 && y < 0.0 && y.is_finite() { f64::NAN } else { x.powf(y) }
 }
 
 /// How far it is to the next float.
@@ -80,11 +72,7 @@ pub(super) fn fsum(floats: impl IntoIterator<Item = f64>) -> f64 {
         }
         partials.push(x);
     }
-    if special == 0.0 {
-        rounded(partials)
-    } else {
-        special
-    }
+    if special == 0.0 { rounded(partials) } else { special }
 }
 
 /// The sum of floats, and what it lost.
@@ -106,25 +94,14 @@ fn rounded(mut partials: Vec<f64>) -> f64 {
     let next = partials.last().copied().unwrap_or(0.0);
     let same_side = next != 0.0 && (next > 0.0) == (lost > 0.0);
     let further = sum + lost * 2.0;
-    if same_side && further - sum == lost * 2.0 {
-        further
-    } else {
-        sum
-    }
+    if same_side && further - sum == lost * 2.0 { further } else { sum }
 }
 
 /// The sum of the products, rounded once.
 pub(super) fn sum_of_products(pairs: impl Iterator<Item = (f64, f64)>) -> f64 {
     fsum(pairs.flat_map(|(x, y)| {
         let product = x * y;
-        [
-            product,
-            if product.is_finite() {
-                x.mul_add(y, -product)
-            } else {
-                0.0
-            },
-        ]
+        [product, if product.is_finite() { x.mul_add(y, -product) } else { 0.0 }]
     }))
 }
 

@@ -16,9 +16,7 @@ pub(super) fn whole(number: Number, whole: fn(f64) -> f64) -> Result<i128, Probl
 
 /// Rounds to the nearest multiple of 10^`zeros`; halves go to the even one.
 pub(super) fn round_to_zeros(integer: i128, zeros: u128) -> Result<i128, Problem> {
-    let unit = u32::try_from(zeros)
-        .ok()
-        .and_then(|zeros| 10_i128.checked_pow(zeros));
+    let unit = u32::try_from(zeros).ok().and_then(|zeros| 10_i128.checked_pow(zeros));
     let Some(unit) = unit else {
         // Half of 10^39 is over the largest integer there is.
         return Ok(0);
@@ -31,9 +29,7 @@ pub(super) fn round_to_zeros(integer: i128, zeros: u128) -> Result<i128, Problem
 
 /// The greatest common divisor of all; 0 when there are none.
 pub(super) fn gcd(integers: &[i128]) -> Result<u128, Problem> {
-    Ok(integers.iter().fold(0, |divisor, integer| {
-        gcd_of_two(divisor, integer.unsigned_abs())
-    }))
+    Ok(integers.iter().fold(0, |divisor, integer| gcd_of_two(divisor, integer.unsigned_abs())))
 }
 
 fn gcd_of_two(mut a: u128, mut b: u128) -> u128 {
@@ -48,13 +44,10 @@ pub(super) fn lcm(integers: &[i128]) -> Result<u128, Problem> {
     if integers.contains(&0) {
         return Ok(0);
     }
-    let multiple = integers
-        .iter()
-        .map(|integer| integer.unsigned_abs())
-        .try_fold(1, |a, b| {
-            let divisor: u128 = gcd_of_two(a, b);
-            (a / divisor).checked_mul(b)
-        });
+    let multiple = integers.iter().map(|integer| integer.unsigned_abs()).try_fold(1, |a, b| {
+        let divisor: u128 = gcd_of_two(a, b);
+        (a / divisor).checked_mul(b)
+    });
     multiple.ok_or(Problem::TooLarge)
 }
 

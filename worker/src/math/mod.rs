@@ -97,9 +97,7 @@ impl Library {
         self.float::<3, 3>("fma", |x| x[0].mul_add(x[1], x[2]));
         self.float::<0, MANY>("fsum", |x| float::fsum(x.iter().copied()));
         self.float::<0, MANY>("hypot", float::hypot);
-        self.serve("isclose", |x: &Arguments<2, 4>| {
-            float::is_close(&x.floats())
-        });
+        self.serve("isclose", |x: &Arguments<2, 4>| float::is_close(&x.floats()));
     }
 
     fn of_one(&mut self) {
@@ -136,9 +134,7 @@ impl Library {
         name: &'static str,
         compute: impl Fn(&[f64]) -> f64 + Send + Sync + 'static,
     ) {
-        self.serve(name, move |x: &Arguments<LEAST, MOST>| {
-            sound(&x.lists, compute(&x.floats()))
-        });
+        self.serve(name, move |x: &Arguments<LEAST, MOST>| sound(&x.lists, compute(&x.floats())));
     }
 
     fn one<T: Serialize>(
@@ -154,9 +150,7 @@ impl Library {
         name: &'static str,
         compute: fn(&[i128]) -> Result<u128, Problem>,
     ) {
-        self.serve(name, move |x: &Arguments<LEAST, MOST, 0>| {
-            compute(&x.integers()?)
-        });
+        self.serve(name, move |x: &Arguments<LEAST, MOST, 0>| compute(&x.integers()?));
     }
 
     fn serve<const LEAST: usize, const MOST: usize, const INTEGERS: usize, const LISTS: usize, T>(

@@ -46,9 +46,7 @@ pub(super) fn sumprod(x: &TwoLists) -> Result<Number, Problem> {
     let integers = pairs(x)?.map(|(p, q)| Ok((p.integer()?, q.integer()?)));
     match integers.collect::<Result<Vec<_>, Problem>>() {
         Ok(pairs) => exact(
-            pairs
-                .into_iter()
-                .try_fold(0, |sum: i128, (p, q)| sum.checked_add(p.checked_mul(q)?)),
+            pairs.into_iter().try_fold(0, |sum: i128, (p, q)| sum.checked_add(p.checked_mul(q)?)),
         ),
         Err(_) => {
             let floats = pairs(x)?.map(|(p, q)| (p.float(), q.float()));

@@ -45,11 +45,7 @@ fn told(lists: &[Vec<Number>]) -> String {
             texts.join(", ")
         })
         .collect();
-    if lists.len() > 1 {
-        format!("[{}]", lists.join("], ["))
-    } else {
-        lists.concat()
-    }
+    if lists.len() > 1 { format!("[{}]", lists.join("], [")) } else { lists.concat() }
 }
 
 /// An answer in floats as Python takes it: NaN and the infinities come from their like only, else

@@ -40,9 +40,7 @@ fn to_cbor(json: &str) -> Vec<u8> {
 
 /// The function, its argument, and its answer or the error's kind and a part of its message.
 fn cases() -> impl Iterator<Item = [&'static str; 3]> {
-    let lines = include_str!("cases.tsv")
-        .lines()
-        .chain(include_str!("python.tsv").lines());
+    let lines = include_str!("cases.tsv").lines().chain(include_str!("python.tsv").lines());
     let cells = |line: &'static str| line.split('\t').collect::<Vec<_>>().try_into().unwrap();
     lines.filter(|line| !line.starts_with('#')).map(cells)
 }
@@ -79,9 +77,7 @@ fn same_value(found: &str, wanted: &str, slack: f64) -> bool {
         }
         _ => x == y,
     };
-    let large_integer = wanted
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || byte == b'-');
+    let large_integer = wanted.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     let (x, y) = (values(found), values(wanted));
     found == wanted || (!large_integer && x.len() == y.len() && x.iter().zip(&y).all(near))
 }
@@ -114,9 +110,7 @@ async fn answers() {
             if !as_wanted(&outcome, encoding, wanted, slack) {
                 let found = outcome.map(|value| encoding.transcode(&value, Encoding::Json));
                 let found = found.map(|json| String::from_utf8(json.unwrap()).unwrap());
-                wrong.push(format!(
-                    "{encoding} {name} {argument}: {found:?}, not {wanted}"
-                ));
+                wrong.push(format!("{encoding} {name} {argument}: {found:?}, not {wanted}"));
             }
         }
     }
@@ -146,11 +140,7 @@ async fn what_only_cbor_can_say() {
         ("round", &[NAN], Err("math domain error: round(NaN)")),
         ("sin", &[INF], Err("math domain error: sin(inf)")),
         ("gamma", &[-INF], Err("math domain error: gamma(-inf)")),
-        (
-            "fsum",
-            &[INF, -INF],
-            Err("math domain error: fsum(inf, -inf)"),
-        ),
+        ("fsum", &[INF, -INF], Err("math domain error: fsum(inf, -inf)")),
         ("exp", &[-INF], Ok("0.0")),
         ("exp", &[INF], Ok("null")),
         ("exp", &[NAN], Ok("null")),
@@ -158,11 +148,7 @@ async fn what_only_cbor_can_say() {
         ("lgamma", &[INF], Ok("null")),
         ("lgamma", &[-INF], Ok("null")),
         ("remainder", &[1.0, INF], Ok("1.0")),
-        (
-            "fmod",
-            &[INF, 1.0],
-            Err("math domain error: fmod(inf, 1.0)"),
-        ),
+        ("fmod", &[INF, 1.0], Err("math domain error: fmod(inf, 1.0)")),
         ("frexp", &[INF], Ok("[null,0]")),
         ("modf", &[-INF], Ok("[-0.0,null]")),
         ("ulp", &[INF], Ok("null")),
