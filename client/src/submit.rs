@@ -89,11 +89,13 @@ impl Submission<'_> {
     }
 
     async fn item(&self, index: u32, payload: Bytes) -> Result<Sent, Error> {
-        let subject = self.broker.namespace.item_subject(&self.queue, &self.group, &self.function);
+        let ns = &self.broker.namespace;
         let bytes = payload.len();
-        let headers = self.item_headers(index);
-        let retried = self.store(&format!("item {index}"), subject, headers, payload).await?;
-        if let Stored::Duplicate { first_try: true } = retried {
+        let message = || {
+            let subject = ns.item_subject(&self.queue, &self.group, &self.function);
+            (subject, self.item_headers(index), payload.clone())
+        };
+        if let Stored::Duplicate { first_try: true } = self.store(Some(index), message).await? {
             let group = self.group.to_string();
             return Err(Error::TakenForDuplicate { group, index: u64::from(index) });
         }
@@ -125,11 +127,13 @@ impl Submission<'_> {
             function: Some(self.function.clone()),
             label: self.options.label.clone(),
         };
-        let (mut headers, payload) = seal.to_message();
-        let id = format!("{}.seal.{total}.{}", self.group, self.nonce);
-        headers.insert(wire::MESSAGE_ID, id);
-        let subject = self.broker.namespace.seal_subject(&self.group);
-        self.store("the seal", subject, headers, payload.into()).await.map(drop)
+        let message = || {
+            let (mut headers, payload) = seal.to_message();
+            let id = format!("{}.seal.{total}.{}", self.group, self.nonce);
+            headers.insert(wire::MESSAGE_ID, id);
+            (self.broker.namespace.seal_subject(&self.group), headers, payload.into())
+        };
+        self.store(None, message).await.map(drop)
     }
 
     /// A caller's own id may have been sealed by an earlier run.
@@ -156,16 +160,15 @@ impl Submission<'_> {
     /// and the message id makes the second copy of a first one that did arrive harmless.
     async fn store(
         &self,
-        what: &str,
-        subject: String,
-        headers: HeaderMap,
-        payload: Bytes,
+        index: Option<u32>,
+        message: impl Fn() -> (String, HeaderMap, Bytes),
     ) -> Result<Stored, Error> {
         let began = Instant::now();
         let mut pause = Duration::from_millis(50);
         let mut first_try = true;
         loop {
-            let sent = self.broker.publish(subject.clone(), headers.clone(), payload.clone()).await;
+            let (subject, headers, payload) = message();
+            let sent = self.broker.publish(subject, headers, payload).await;
             let error = match sent {
                 Ok(waiting) => match waiting.await {
                     Ok(ack) if ack.duplicate => return Ok(Stored::Duplicate { first_try }),
@@ -174,19 +177,18 @@ impl Submission<'_> {
                 },
                 Err(error) => error,
             };
-            let gone = error.kind() == PublishErrorKind::StreamNotFound;
-            let reason = error.to_string();
+            let reason = match error.kind() {
+                PublishErrorKind::StreamNotFound => {
+                    format!("no stream takes it ({error}): `jetiter init` makes it")
+                }
+                _ => error.to_string(),
+            };
             let hopeless = matches!(Refusal::of(error), Refusal::TooLarge(_));
             if hopeless || began.elapsed() > self.window.patience {
-                let reason = if gone {
-                    format!("no stream takes it ({reason}): `jetiter init` makes it")
-                } else {
-                    reason
-                };
-                let (what, waited) = (what.to_owned(), began.elapsed());
-                return Err(Error::NotStored { what, waited, reason });
+                let what = index.map_or("the seal".to_owned(), |index| format!("item {index}"));
+                return Err(Error::NotStored { what, waited: began.elapsed(), reason });
             }
-            tracing::debug!(what, reason, "not stored yet, trying again");
+            tracing::debug!(index, reason, "not stored yet, trying again");
             first_try = false;
             sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(1));

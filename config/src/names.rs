@@ -223,6 +223,36 @@ pub enum Control<'a> {
     Cancel(&'a str),
 }
 
+/// What the subject of an acknowledgement tells of a delivered message (ADR-15).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// How often the message was delivered, this time included.
+    pub delivered: u64,
+    /// Its sequence in the stream.
+    pub sequence: u64,
+    /// Its sequence among the consumer's deliveries.
+    pub consumer_sequence: u64,
+    /// When the server stored it, nanoseconds since 1970.
+    pub timestamp: i64,
+}
+
+impl Delivery {
+    /// Reads `$JS.ACK.<stream>.<consumer>.<delivered>.<seq>.<cseq>.<time>.<pending>`, or the newer
+    /// form with domain and account hash in front of the stream. Read here because async-nats
+    /// copies its whole context to do it, once a message.
+    pub fn parse(reply: &str) -> Option<Delivery> {
+        let rest = reply.strip_prefix("$JS.ACK.")?;
+        let before = if rest.bytes().filter(|b| *b == b'.').count() >= 8 { 4 } else { 2 };
+        let mut tokens = rest.split('.').skip(before);
+        Some(Delivery {
+            delivered: tokens.next()?.parse().ok()?,
+            sequence: tokens.next()?.parse().ok()?,
+            consumer_sequence: tokens.next()?.parse().ok()?,
+            timestamp: tokens.next()?.parse().ok()?,
+        })
+    }
+}
+
 /// The durable consumer of seals and cancels.
 pub const COLLATOR_CONSUMER: &str = "collator";
 /// The key of the collator's lease in the lease bucket.
@@ -474,6 +504,21 @@ mod tests {
         assert_eq!(ns().parse_control("jetiter.seal.g1"), Some(Control::Seal("g1")));
         assert_eq!(ns().parse_control("jetiter.cancel.g1"), Some(Control::Cancel("g1")));
         assert_eq!(ns().parse_control("jetiter.seal.*"), None);
+    }
+
+    #[test]
+    fn both_forms_of_an_acknowledgement_are_read() {
+        let wanted =
+            Delivery { delivered: 3, sequence: 100, consumer_sequence: 7, timestamp: 1790 };
+        for reply in [
+            "$JS.ACK.jetiter-items.worker-default.3.100.7.1790.42",
+            "$JS.ACK._.szMpdrwD.jetiter-items.worker-default.3.100.7.1790.42",
+            "$JS.ACK.hub.szMpdrwD.jetiter-items.worker-default.3.100.7.1790.42.rand",
+        ] {
+            assert_eq!(Delivery::parse(reply), Some(wanted), "{reply}");
+        }
+        assert_eq!(Delivery::parse("$JS.ACK.a.b.x.100.7.1790.42"), None);
+        assert_eq!(Delivery::parse("_INBOX.a.b"), None);
     }
 
     #[test]

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use async_nats::jetstream;
 use bytes::Bytes;
 use jetiter_config::broker::{Broker, Refusal};
 use jetiter_config::call::{Call, Item, Outcome};
 use jetiter_config::encoding::Encoding;
-use jetiter_config::names::{Entry, ItemId};
+use jetiter_config::names::{Delivery, Entry, ItemId};
 use jetiter_config::settings;
 use jetiter_config::wire::{self, ErrorKind, ItemError, Run};
 use tokio::sync::Semaphore;
@@ -20,7 +19,7 @@ use crate::hand::{Grip, Hand, Held};
 
 /// From this delivery on begins are counted: the first two may be a stopping worker's naks or
 /// one unlucky neighbour.
-const SUSPECT: i64 = 3;
+const SUSPECT: u64 = 3;
 
 /// What every item of a worker needs.
 pub(crate) struct Executor {
@@ -43,7 +42,7 @@ pub(crate) struct Executor {
 struct Arrival {
     item: Item,
     retries: u32,
-    delivered: i64,
+    delivered: u64,
     /// What is wrong with the message: it gets an error outcome unrun.
     fault: Option<ItemError>,
 }
@@ -54,7 +53,6 @@ impl Executor {
         let Some(reply) = message.reply.clone() else {
             return;
         };
-        let message = jetstream::Message { message, context: self.broker.jetstream.clone() };
         let Some(arrival) = self.read(&message) else {
             // Its subject names no group that an outcome could be stored under, so it would come
             // again for ever. Only a publisher that breaks the protocol gets here.
@@ -78,12 +76,12 @@ impl Executor {
         }
     }
 
-    fn read(&self, message: &jetstream::Message) -> Option<Arrival> {
-        let info = message.info().ok()?;
+    fn read(&self, message: &async_nats::Message) -> Option<Arrival> {
+        let delivery = Delivery::parse(message.reply.as_deref()?)?;
         let work = self.broker.namespace.parse_work(&message.subject)?;
         let headers = message.headers.as_ref();
-        let timestamp = i64::try_from(info.published.unix_timestamp_nanos()).ok()?;
-        let stored = ItemId::Stored { sequence: info.stream_sequence, timestamp };
+        let (sequence, timestamp) = (delivery.sequence, delivery.timestamp);
+        let stored = ItemId::Stored { sequence, timestamp };
         let mut fault = None;
         let mut sound = |error: String| fault = Some(ItemError::new(ErrorKind::BadHeader, error));
         let id = match wire::header(headers, wire::INDEX) {
@@ -105,10 +103,10 @@ impl Executor {
             function: work.function.parse().ok()?,
             argument: message.payload.clone(),
             encoding,
-            attempt: u32::try_from(info.delivered).unwrap_or(u32::MAX),
+            attempt: u32::try_from(delivery.delivered).unwrap_or(u32::MAX),
             timeout: timeout.unwrap_or(self.settings.timeout),
         };
-        Some(Arrival { item, retries: retries.unwrap_or(0), delivered: info.delivered, fault })
+        Some(Arrival { item, retries: retries.unwrap_or(0), delivered: delivery.delivered, fault })
     }
 
     /// Saves work and decides nothing: on replicas this read may be stale.

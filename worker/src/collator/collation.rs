@@ -165,7 +165,7 @@ impl Collation {
                 Pulled::Lost(reason) => return Err(Failed::Again(reason)),
             };
             silent = 0;
-            let read = position(&self.broker, message);
+            let read = position(message);
             let Some((delivery, entry)) = read.filter(|(delivery, _)| *delivery == delivered + 1)
             else {
                 return Err(Failed::Again("an outcome was lost on its way".to_owned()));

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use async_nats::Message;
-use async_nats::jetstream;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use jetiter_config::broker::Broker;
+use jetiter_config::names::Delivery;
 
 use crate::pull::{Pull, Pulled};
 
@@ -55,14 +55,12 @@ pub(crate) struct Entry {
     pub(crate) message: Message,
 }
 
-/// Reads the position of a delivered message: its sequence in the stream, its sequence in the
-/// consumer, when it was stored.
-pub(crate) fn position(broker: &Broker, message: Message) -> Option<(u64, Entry)> {
-    let message = jetstream::Message { message, context: broker.jetstream.clone() };
-    let info = message.info().ok()?;
-    let at = u64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).ok()?;
-    let (seq, delivery) = (info.stream_sequence, info.consumer_sequence);
-    Some((delivery, Entry { seq, at, message: message.message }))
+/// Reads the position of a delivered message: its sequence among the consumer's deliveries, and
+/// the entry.
+pub(crate) fn position(message: Message) -> Option<(u64, Entry)> {
+    let delivery = Delivery::parse(message.reply.as_deref()?)?;
+    let at = u64::try_from(delivery.timestamp / 1_000_000).ok()?;
+    Some((delivery.consumer_sequence, Entry { seq: delivery.sequence, at, message }))
 }
 
 /// Where in which log.
@@ -135,7 +133,7 @@ impl Follower {
     }
 
     fn accept(&mut self, message: Message) -> Followed {
-        match position(&self.broker, message) {
+        match position(message) {
             Some((delivery, entry)) if delivery == self.delivered + 1 => {
                 self.delivered = delivery;
                 self.seen = entry.seq;
