@@ -34,3 +34,8 @@ pub use jetiter_config::{Broker, Error, Settings, Topology, encoding::Encoding};
 pub use jetiter_worker::{
     Collator, Context, Error as WorkerError, Functions, Handler, Worker, math,
 };
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

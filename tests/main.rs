@@ -5,3 +5,6 @@ mod harness;
 
 /// The whole way of one group, as the document behind jetiter describes it.
 mod map;
+
+/// What the README says about settings is true.
+mod readme;

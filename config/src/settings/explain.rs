@@ -57,9 +57,10 @@ fn text(key: &str, value: &Value) -> String {
         Value::String(_, text) => text.clone(),
         Value::Char(_, c) => c.to_string(),
         Value::Bool(_, b) => b.to_string(),
-        Value::Num(_, n) => {
-            { n.to_i128().map(|n| n.to_string()).or_else(|| Some(n.to_f64()?.to_string())) }
-                .unwrap_or_default()
+        Value::Num(_, number) => {
+            let whole = number.to_i128().map(|n| n.to_string());
+            let whole = whole.or_else(|| number.to_u128().map(|n| n.to_string()));
+            whole.or_else(|| number.to_f64().map(|n| n.to_string())).unwrap_or_default()
         }
         Value::Array(_, items) => {
             items.iter().map(|item| text("", item)).collect::<Vec<_>>().join(",")
