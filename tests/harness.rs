@@ -35,16 +35,7 @@ impl Server {
         // a kill: a static is never dropped, and an orphan would stay for ever.
         let script = r#""$@" & pid=$!; cat >/dev/null; kill -9 $pid"#;
         let keeper = Command::new("sh")
-            .args([
-                "-c",
-                script,
-                "keeper",
-                &binary,
-                "-a",
-                "127.0.0.1",
-                "-p",
-                "-1",
-            ])
+            .args(["-c", script, "keeper", &binary, "-a", "127.0.0.1", "-p", "-1"])
             .args(["-sd", dir.path().join("store").to_str().unwrap()])
             .args(["-l", dir.path().join("log").to_str().unwrap()])
             .args(["--ports_file_dir", ports.to_str().unwrap()])
@@ -55,11 +46,7 @@ impl Server {
             .spawn()
             .unwrap();
         let url = wait_for_url(&ports, &dir.path().join("log"));
-        Server {
-            url,
-            dir,
-            _keeper: keeper,
-        }
+        Server { url, dir, _keeper: keeper }
     }
 
     /// What the server logged.
@@ -69,40 +56,25 @@ impl Server {
 }
 
 /// A missing server fails the tests: skipped they would prove nothing.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the harness is told by make which server to use"
-)]
+#[allow(clippy::disallowed_methods, reason = "the harness is told by make which server to use")]
 fn server_binary() -> String {
     if let Ok(path) = std::env::var("JETITER_NATS_SERVER") {
         return path;
     }
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tools/nats-server");
-    let output = Command::new(script)
-        .output()
-        .expect("tools/nats-server runs");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = Command::new(script).output().expect("tools/nats-server runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 /// The server writes its address into a file as soon as it listens.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "no runtime here yet, and a file gives no event"
-)]
+#[allow(clippy::disallowed_methods, reason = "no runtime here yet, and a file gives no event")]
 fn wait_for_url(ports: &PathBuf, log: &PathBuf) -> String {
     let began = std::time::Instant::now();
     while began.elapsed() < PATIENCE {
         for file in std::fs::read_dir(ports).unwrap().flatten() {
             let mut text = String::new();
-            std::fs::File::open(file.path())
-                .unwrap()
-                .read_to_string(&mut text)
-                .unwrap();
+            std::fs::File::open(file.path()).unwrap().read_to_string(&mut text).unwrap();
             let ports: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
             if let Some(url) = ports["nats"][0].as_str() {
                 return url.to_owned();
@@ -110,10 +82,7 @@ fn wait_for_url(ports: &PathBuf, log: &PathBuf) -> String {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    panic!(
-        "nats-server does not start: {}",
-        std::fs::read_to_string(log).unwrap_or_default()
-    );
+    panic!("nats-server does not start: {}", std::fs::read_to_string(log).unwrap_or_default());
 }
 
 /// The server that all tests share.
@@ -140,10 +109,7 @@ impl Running {
         run: impl FnOnce(CancellationToken) -> F,
     ) -> Running {
         let stop = CancellationToken::new();
-        Running {
-            task: tokio::spawn(run(stop.clone())),
-            stop,
-        }
+        Running { task: tokio::spawn(run(stop.clone())), stop }
     }
 
     /// Stops it in order and waits for its end.
@@ -185,16 +151,9 @@ impl Engine {
     /// On the server that the settings name.
     pub async fn on(settings: Settings) -> Engine {
         let broker = Broker::connect(&settings, "test").await.unwrap();
-        Topology::of(&broker, &settings)
-            .ensure(&broker)
-            .await
-            .unwrap();
+        Topology::of(&broker, &settings).ensure(&broker).await.unwrap();
         let client = Client::new(broker.clone(), &settings).await.unwrap();
-        Engine {
-            broker,
-            settings,
-            client,
-        }
+        Engine { broker, settings, client }
     }
 
     /// With a worker of `math.*` and a collator.
@@ -206,16 +165,12 @@ impl Engine {
     }
 
     pub async fn worker(&self, functions: Functions) -> Running {
-        let worker = Worker::new(&self.connect().await, functions, &self.settings)
-            .await
-            .unwrap();
+        let worker = Worker::new(&self.connect().await, functions, &self.settings).await.unwrap();
         Running::spawn(|stop| async move { worker.run(stop.cancelled_owned()).await })
     }
 
     pub async fn collator(&self) -> Running {
-        let collator = Collator::new(&self.connect().await, &self.settings)
-            .await
-            .unwrap();
+        let collator = Collator::new(&self.connect().await, &self.settings).await.unwrap();
         Running::spawn(|stop| async move { collator.run(stop.cancelled_owned()).await })
     }
 
@@ -226,44 +181,24 @@ impl Engine {
 
     /// The keys in the cache.
     pub async fn cache_keys(&self) -> Vec<String> {
-        self.subjects(&self.broker.namespace.cache_stream(), ">")
-            .await
+        self.subjects(&self.broker.namespace.cache_stream(), ">").await
     }
 
     pub async fn subjects(&self, stream: &str, filter: &str) -> Vec<String> {
         let stream = self.broker.jetstream.get_stream(stream).await.unwrap();
         let subjects = stream.info_with_subjects(filter).await.unwrap();
-        subjects
-            .map_ok(|(subject, _)| subject)
-            .try_collect()
-            .await
-            .unwrap()
+        subjects.map_ok(|(subject, _)| subject).try_collect().await.unwrap()
     }
 
     /// Nothing is left of any group but its result: no key in the cache, no item, no chunk that
     /// belongs to no object.
     pub async fn is_clean(&self) {
         let ns = &self.broker.namespace;
-        eventually("the cache is empty", async || {
-            self.cache_keys().await.is_empty()
-        })
-        .await;
-        assert_eq!(
-            self.subjects(&ns.items_stream(), ">").await,
-            [""; 0],
-            "no item is left"
-        );
-        let store = self
-            .broker
-            .jetstream
-            .get_object_store(ns.results_bucket())
-            .await
-            .unwrap();
+        eventually("the cache is empty", async || self.cache_keys().await.is_empty()).await;
+        assert_eq!(self.subjects(&ns.items_stream(), ">").await, [""; 0], "no item is left");
+        let store = self.broker.jetstream.get_object_store(ns.results_bucket()).await.unwrap();
         let objects: Vec<_> = store.list().await.unwrap().try_collect().await.unwrap();
-        let owned: Vec<_> = objects
-            .iter()
-            .map(|info| ns.chunk_subject(&info.nuid))
-            .collect();
+        let owned: Vec<_> = objects.iter().map(|info| ns.chunk_subject(&info.nuid)).collect();
         let chunks = ns.chunk_subject(">");
         eventually("no orphan chunk is left", async || {
             let chunks = self.subjects(&ns.results_stream(), &chunks).await;
@@ -291,7 +226,5 @@ pub fn eventually(
 
 /// Waits for the end of something that must end.
 pub async fn within<T>(something: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, something)
-        .await
-        .expect("it ends")
+    tokio::time::timeout(PATIENCE, something).await.expect("it ends")
 }

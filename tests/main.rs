@@ -8,3 +8,9 @@ mod map;
 
 /// What the README says about settings is true.
 mod readme;
+
+/// The client: waiting, options, looking at groups, deleting.
+mod client;
+
+/// What docs/django-q.md names is there.
+mod docs;

@@ -8,10 +8,7 @@ use crate::harness::{Engine, within};
 async fn the_first_example_of_the_document() {
     let engine = Engine::start().await;
     let client = &engine.client;
-    let id = client
-        .async_iter("math.floor", 0..100, &Options::new())
-        .await
-        .unwrap();
+    let id = client.async_iter("math.floor", 0..100, &Options::new()).await.unwrap();
     let mut list: Vec<i64> = within(client.result(&id, FOREVER)).await.unwrap().unwrap();
     list.sort();
     assert_eq!(list, (0..100).collect::<Vec<i64>>());
@@ -36,15 +33,8 @@ async fn the_second_example_of_the_document() {
 async fn an_empty_iterable_completes_with_an_empty_list() {
     let engine = Engine::start().await;
     let none: [f64; 0] = [];
-    let id = engine
-        .client
-        .async_iter("math.floor", none, &Options::new())
-        .await
-        .unwrap();
-    let list: Vec<f64> = within(engine.client.result(&id, FOREVER))
-        .await
-        .unwrap()
-        .unwrap();
+    let id = engine.client.async_iter("math.floor", none, &Options::new()).await.unwrap();
+    let list: Vec<f64> = within(engine.client.result(&id, FOREVER)).await.unwrap().unwrap();
     assert_eq!(list, [0.0; 0]);
     engine.is_clean().await;
 }
@@ -52,20 +42,9 @@ async fn an_empty_iterable_completes_with_an_empty_list() {
 #[tokio::test(flavor = "multi_thread")]
 async fn not_finished_is_none_and_comes_back_after_the_wait() {
     let engine = Engine::bare().await;
-    let id = engine
-        .client
-        .async_iter("math.floor", [1.5], &Options::new())
-        .await
-        .unwrap();
+    let id = engine.client.async_iter("math.floor", [1.5], &Options::new()).await.unwrap();
     for wait in [Duration::ZERO, Duration::from_millis(10)] {
         assert_eq!(engine.client.result::<f64>(&id, wait).await.unwrap(), None);
-        assert!(
-            engine
-                .client
-                .fetch::<f64>(&id, wait)
-                .await
-                .unwrap()
-                .is_none()
-        );
+        assert!(engine.client.fetch::<f64>(&id, wait).await.unwrap().is_none());
     }
 }

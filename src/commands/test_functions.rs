@@ -1,0 +1,54 @@
+//! `test.*`: functions that misbehave in every way that an engine must survive.
+
+use std::time::{Duration, Instant};
+
+use jetiter_worker::{Context, Functions};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The argument of `test.fail`.
+#[derive(Deserialize)]
+struct Fail {
+    message: String,
+}
+
+/// Served by `jetiter worker --test-functions`.
+pub(super) fn functions() -> Functions {
+    Functions::new()
+        .function("test.echo", |value: Value| value)
+        .try_function("test.fail", |fail: Fail| Err::<(), _>(fail.message))
+        .try_function("test.fail_times", fail_times)
+        .function("test.panic", |message: String| -> () { panic!("{message}") })
+        .function("test.sleep_ms", async |millis: u64| {
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            millis
+        })
+        .blocking("test.block_ms", block)
+        .function("test.spin_ms", spin)
+        .function("test.abort", |_: Value| -> () { std::process::abort() })
+        .function("test.bytes", |bytes: usize| "x".repeat(bytes))
+}
+
+/// Fails the first so many attempts, then returns the attempt's number.
+fn fail_times(times: u32, context: Context) -> Result<u32, String> {
+    let attempt = context.item.attempt;
+    match attempt > times {
+        true => Ok(attempt),
+        false => Err(format!("attempt {attempt} of {times} that fail")),
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "it is there to block its thread")]
+fn block(millis: u64) -> u64 {
+    std::thread::sleep(Duration::from_millis(millis));
+    millis
+}
+
+/// Computes without a pause, on the runtime's own thread.
+fn spin(millis: u64) -> u64 {
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(millis) {
+        std::hint::spin_loop();
+    }
+    millis
+}

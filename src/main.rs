@@ -1,0 +1,41 @@
+//! The `jetiter` program: reads the command line and hands over to one command.
+
+mod cli;
+mod commands;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command, Exit, Failure, output};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return output::failure(&error.into()).into(),
+    };
+    let ended = runtime.block_on(dispatch(cli));
+    // A thread that still reads standard input, or runs a function that nobody waits for any
+    // more, must not hold up the end.
+    runtime.shutdown_background();
+    ended.unwrap_or_else(|failure| output::failure(&failure)).into()
+}
+
+async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
+    let global = cli.global;
+    match cli.command {
+        Command::Up(args) => commands::up::run(args, &global).await,
+        Command::Init(args) => commands::init::run(args, &global).await,
+        Command::Worker(args) => commands::worker::run(args, &global).await,
+        Command::Collator => commands::collator::run(&global).await,
+        Command::Map(args) => commands::map::run(args, &global).await,
+        Command::Result(args) => commands::result::run(args, &global).await,
+        Command::Fetch(args) => commands::fetch::run(args, &global).await,
+        Command::Status(args) => commands::status::run(args, &global).await,
+        Command::Ls(args) => commands::ls::run(args, &global).await,
+        Command::Delete(args) => commands::delete::run(args, &global).await,
+        Command::Config(args) => commands::config::run(args, &global),
+        Command::Completions(args) => commands::completions::run(args),
+    }
+}
