@@ -14,3 +14,30 @@ mod client;
 
 /// What docs/django-q.md names is there.
 mod docs;
+
+/// The client's input: lazy, bounded, refused before anything is lost.
+mod client_input;
+
+/// The client's values: null, structs, wrong types.
+mod client_values;
+
+/// Running inline comes to the same as running over the broker.
+mod inline;
+
+/// What runs inline is read, listed, deleted and expires.
+mod inline_results;
+
+/// What the tests of the seed share.
+mod seed;
+
+/// What django-q's own tests demand of an iter, as jetiter keeps it: A1 to A13.
+mod seed_accept;
+
+/// The same: A14 to A25.
+mod seed_accept_more;
+
+/// The faults found in django-q's iter, which must not come back: B1 to B11.
+mod seed_bugs;
+
+/// The same: B12 to B29.
+mod seed_bugs_more;

@@ -46,7 +46,7 @@ pub struct Client {
 
 enum By {
     Broker(Remote),
-    Inline(Inline),
+    Inline(Box<Inline>),
 }
 
 pub(crate) struct Remote {
@@ -76,7 +76,7 @@ impl Client {
     /// Two things differ, since there is nothing to wait for: [`async_iter`](Self::async_iter)
     /// returns when every item has run, and a retry comes at once.
     pub fn sync(functions: impl Call + 'static) -> Result<Client, Error> {
-        Ok(Client { by: Arc::new(By::Inline(Inline::new(functions)?)) })
+        Ok(Client { by: Arc::new(By::Inline(Box::new(Inline::new(functions)?))) })
     }
 
     /// Maps a function over an iterable of unknown length and returns the group's id as soon as
@@ -135,8 +135,7 @@ impl Client {
             let reason = "it has no records".to_owned();
             return Err(Error::Damaged { group: group.to_string(), reason });
         };
-        let (list, records) = (list.decode()?, (list.summary, records.decode()?));
-        Ok(Some(Fetched { summary: records.0, list, records: records.1 }))
+        Fetched::read(list, &records).map(Some)
     }
 
     /// The list's bytes as they are stored.
@@ -192,6 +191,13 @@ impl Client {
         match &*self.by {
             By::Broker(remote) => Some(remote),
             By::Inline(_) => None,
+        }
+    }
+
+    pub(crate) fn inline(&self) -> Option<&Inline> {
+        match &*self.by {
+            By::Broker(_) => None,
+            By::Inline(inline) => Some(inline),
         }
     }
 }
@@ -274,10 +280,11 @@ impl Remote {
         let summary = Summary::from_metadata(&info.metadata)
             .ok_or_else(|| damaged("its metadata is not jetiter's".to_owned()))?;
         let bytes = self.download(object).await.map_err(damaged)?;
-        Ok(Some(Raw { summary, bytes }))
+        Ok(bytes.map(|bytes| Raw { summary, bytes }))
     }
 
-    async fn download(&self, object: &str) -> Result<Vec<u8>, String> {
+    /// The object's bytes; `None` when it has gone since it was looked for.
+    async fn download(&self, object: &str) -> Result<Option<Vec<u8>>, String> {
         let bucket = self.broker.namespace.results_bucket();
         let store = self.broker.jetstream.get_object_store(bucket).await;
         let store = store.map_err(|error| error.to_string())?;
@@ -286,8 +293,12 @@ impl Remote {
             tries += 1;
             match store.get(object).await {
                 Ok(reader) => break reader,
-                // A replica may lag behind the leader, which has it.
                 Err(error) if error.kind() == GetErrorKind::NotFound && tries < 20 => {
+                    let found = wait::look(&self.broker, object).await;
+                    if found.map_err(|error| error.to_string())?.is_none() {
+                        return Ok(None);
+                    }
+                    // A replica may lag behind the leader, which has it.
                     sleep(Duration::from_millis(50)).await;
                 }
                 Err(error) => return Err(error.to_string()),
@@ -295,7 +306,7 @@ impl Remote {
         };
         let mut bytes = Vec::with_capacity(reader.info().size);
         reader.read_to_end(&mut bytes).await.map_err(|error| error.to_string())?;
-        Ok(bytes)
+        Ok(Some(bytes))
     }
 
     async fn delete(&self, group: &GroupId) -> Result<bool, Error> {

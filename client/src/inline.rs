@@ -10,7 +10,7 @@ use futures_util::{Stream, StreamExt};
 use jetiter_config::call::{Call, Item, Outcome};
 use jetiter_config::encoding::Encoding;
 use jetiter_config::names::{Function, GroupId, ItemId};
-use jetiter_config::wire::{ErrorKind, ItemError, MAX_HEADERS, Record, State, Summary};
+use jetiter_config::wire::{ItemError, Record, State, Summary, max_value};
 use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
@@ -18,11 +18,13 @@ use tokio::time::{Instant, timeout};
 use crate::error::Error;
 use crate::options::Options;
 use crate::result::Raw;
+use crate::status::Listed;
+use crate::submit::check_size;
 
 /// What a worker allows when an item names no time-out, as `worker.timeout` does.
 const TIMEOUT: Duration = Duration::from_secs(300);
 /// What a server takes when nobody changed it.
-const MAX_PAYLOAD: usize = 1024 * 1024 - MAX_HEADERS;
+const MAX_PAYLOAD: usize = 1024 * 1024;
 
 /// The functions, and the results so far.
 pub(crate) struct Inline {
@@ -124,10 +126,20 @@ impl Inline {
         self.results().remove(group).is_some()
     }
 
+    /// Every group that has a result, by id.
+    pub(crate) fn list(&self) -> Vec<Listed> {
+        let results = self.results();
+        let listed = |(group, finished): (&GroupId, &Finished)| Listed {
+            group: group.to_string(),
+            result: Some(finished.list.summary.clone()),
+        };
+        let mut list: Vec<_> = results.iter().map(listed).collect();
+        list.sort_by(|a, b| a.group.cmp(&b.group));
+        list
+    }
+
     fn finished(&self, group: &GroupId) -> Option<Finished> {
-        let mut results = self.results();
-        results.retain(|_, finished| finished.until.is_none_or(|until| Instant::now() < until));
-        results.get(group).cloned()
+        self.results().get(group).cloned()
     }
 
     fn item<A: Serialize>(
@@ -145,12 +157,7 @@ impl Inline {
         };
         let encoding = options.written_as();
         let bytes = encoding.encode(argument).map_err(|error| wrong(error.to_string()))?;
-        if bytes.len() > MAX_PAYLOAD {
-            return Err(wrong(format!(
-                "it has {} bytes, a server takes {MAX_PAYLOAD}",
-                bytes.len()
-            )));
-        }
+        check_size(bytes.len(), max_value(MAX_PAYLOAD)).map_err(wrong)?;
         Ok(Item {
             group: group.clone(),
             id: ItemId::Index(index),
@@ -174,10 +181,9 @@ impl Inline {
                 continue;
             }
             if let Ok(value) = &outcome
-                && value.len() > MAX_PAYLOAD
+                && value.len() > max_value(MAX_PAYLOAD)
             {
-                let message = format!("the value has {} bytes", value.len());
-                outcome = Err(ItemError::new(ErrorKind::TooLarge, message));
+                outcome = Err(ItemError::too_large(value.len(), max_value(MAX_PAYLOAD)));
             }
             let record = Record {
                 index: item.id,
@@ -192,8 +198,11 @@ impl Inline {
         }
     }
 
+    /// The results that are still kept.
     fn results(&self) -> MutexGuard<'_, HashMap<GroupId, Finished>> {
-        self.results.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
+        results.retain(|_, finished| finished.until.is_none_or(|until| Instant::now() < until));
+        results
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jetiter_config::encoding::Encoding;
 use jetiter_config::names::{GroupId, Queue};
+use jetiter_config::wire::Seal;
 
 /// Choices for one group. They are read, never changed: one value serves any number of groups.
 ///
@@ -47,9 +48,10 @@ impl Options {
         Options { label: Some(label.into()), ..self }
     }
 
-    /// How long one attempt at an item may take. Default: what the worker says.
+    /// How long one attempt at an item may take, in whole milliseconds. Default: what the worker says.
     pub fn timeout(self, timeout: Duration) -> Options {
-        Options { timeout: Some(timeout), ..self }
+        let millis = timeout.as_millis().clamp(1, u128::from(u64::MAX));
+        Options { timeout: Some(Duration::from_millis(millis as u64)), ..self }
     }
 
     /// How often an item is tried again after its function failed, panicked or took too long.
@@ -58,9 +60,11 @@ impl Options {
         Options { retries, ..self }
     }
 
-    /// How long the result is kept after its end; at least a second. Default: for ever.
+    /// How long the result is kept after its end; at least a second, and from a hundred years on
+    /// for ever. Default: for ever.
     pub fn cached(self, keep: Duration) -> Options {
-        Options { cached: Some(keep), ..self }
+        let keep = keep.max(Duration::from_secs(1));
+        Options { cached: (keep < Seal::FOR_EVER).then_some(keep), ..self }
     }
 
     /// How arguments and the list are written. Default: CBOR.

@@ -5,6 +5,7 @@ use std::any::type_name;
 use jetiter_config::names::ItemId;
 use jetiter_config::wire::{ItemError, Record, Summary};
 use serde::de::DeserializeOwned;
+use serde::de::value::{Error as NoValue, UnitDeserializer};
 
 use crate::error::Error;
 
@@ -51,6 +52,20 @@ pub struct Fetched<T> {
     /// One record per position of the list; behind them those of items out of range, which the
     /// list leaves out.
     pub records: Vec<Record>,
+}
+
+impl<T: DeserializeOwned> Fetched<T> {
+    pub(crate) fn read(list: Raw, records: &Raw) -> Result<Fetched<T>, Error> {
+        let mut values: Vec<Option<T>> = list.decode()?;
+        let records: Vec<Record> = records.decode()?;
+        // Null is also a value that `()` and `Option` can have: the record tells which it is.
+        for (value, record) in values.iter_mut().zip(&records) {
+            if value.is_none() && record.ok {
+                *value = T::deserialize(UnitDeserializer::<NoValue>::new()).ok();
+            }
+        }
+        Ok(Fetched { summary: list.summary, list: values, records })
+    }
 }
 
 impl<T> Fetched<T> {

@@ -46,19 +46,25 @@ impl Submission<'_> {
         let mut arguments = pin!(arguments);
         let mut in_flight = FuturesUnordered::new();
         let (mut total, mut bytes) = (0u32, 0usize);
-        while let Some(argument) = arguments.next().await {
+        loop {
+            // Without the window a fast iterable would fill the memory of client and server.
+            let room = in_flight.len() < self.window.window && bytes < self.window.window_bytes;
+            let argument = tokio::select! {
+                // First, and also while a slow iterable is waited for: what is in flight is only
+                // published when it is polled.
+                biased;
+                Some(sent) = in_flight.next() => {
+                    let sent: Sent = sent?;
+                    bytes -= sent.bytes;
+                    continue;
+                }
+                argument = arguments.next(), if room || in_flight.is_empty() => argument,
+            };
+            let Some(argument) = argument else { break };
             let index = total;
             total = total.checked_add(1).ok_or(Error::TooManyItems)?;
             let payload = self.encode(index, &argument)?;
             bytes += payload.len();
-            // Without this wait a fast iterable would fill the memory of client and server.
-            while in_flight.len() >= self.window.window || bytes > self.window.window_bytes {
-                let Some(sent) = in_flight.next().await else {
-                    break;
-                };
-                let sent: Sent = sent?;
-                bytes -= sent.bytes;
-            }
             in_flight.push(self.item(index, payload));
         }
         while let Some(sent) = in_flight.next().await {
@@ -77,14 +83,8 @@ impl Submission<'_> {
         };
         let bytes = self.options.written_as().encode(argument);
         let bytes = bytes.map_err(|error| wrong(error.to_string()))?;
-        let limit = self.broker.client.max_payload().saturating_sub(wire::MAX_HEADERS);
-        if bytes.len() > limit {
-            let reason = format!(
-                "it has {} bytes and the server takes {limit}: send a reference to it instead",
-                bytes.len()
-            );
-            return Err(wrong(reason));
-        }
+        let limit = wire::max_value(self.broker.client.max_payload());
+        check_size(bytes.len(), limit).map_err(wrong)?;
         Ok(bytes.into())
     }
 
@@ -193,6 +193,16 @@ impl Submission<'_> {
             sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(1));
         }
+    }
+}
+
+/// Refuses an argument that no message can carry.
+pub(crate) fn check_size(bytes: usize, limit: usize) -> Result<(), String> {
+    match bytes > limit {
+        true => Err(format!(
+            "it has {bytes} bytes and the server takes {limit}: send a reference to it instead"
+        )),
+        false => Ok(()),
     }
 }
 

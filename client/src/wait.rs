@@ -52,7 +52,8 @@ pub(crate) async fn for_object(
     }
 }
 
-async fn look(broker: &Broker, object: &str) -> Result<Option<ObjectInfo>, Error> {
+/// The metadata of an object by the leader's word; `None` when there is none, or a tombstone.
+pub(crate) async fn look(broker: &Broker, object: &str) -> Result<Option<ObjectInfo>, Error> {
     let found = broker.object_info(object).await;
     let found = found.map_err(|error| error.about(format!("the result {object}")))?;
     Ok(found.map(|(_, info)| info).filter(|info| !info.deleted))

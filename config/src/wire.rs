@@ -45,6 +45,11 @@ pub const ROLLUP: &str = "Nats-Rollup";
 /// The most bytes that the headers of an item or an outcome take.
 pub const MAX_HEADERS: usize = 1024;
 
+/// The largest argument or value, in bytes, where a server takes messages of so many.
+pub fn max_value(max_payload: usize) -> usize {
+    max_payload.saturating_sub(MAX_HEADERS)
+}
+
 /// A header's value as text, when there is one.
 pub fn header<'a>(headers: Option<&'a HeaderMap>, name: &'static str) -> Option<&'a str> {
     headers?.get(name).map(|value| value.as_str())
@@ -139,6 +144,15 @@ impl ItemError {
         }
         ItemError { kind, message }
     }
+
+    /// The error of a value that no message can carry.
+    pub fn too_large(bytes: usize, limit: usize) -> ItemError {
+        let message = format!(
+            "the value has {bytes} bytes and the server takes {limit}: \
+             return a reference to it instead"
+        );
+        ItemError::new(ErrorKind::TooLarge, message)
+    }
 }
 
 /// Who ran an item and how it went; the `Jetiter-Run` header.
@@ -220,6 +234,9 @@ pub struct Seal {
 impl Seal {
     /// The longest label, in bytes.
     pub const MAX_LABEL: usize = 256;
+    /// From here on, a hundred years, a result is kept for ever: the server's clock tells less
+    /// than three hundred, and a TTL that it refuses would keep the group from ending.
+    pub const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
     /// A seal of so many items, with nothing else said.
     pub fn of(total: u32) -> Seal {
@@ -228,8 +245,16 @@ impl Seal {
 
     /// Refuses a label that a header can't carry.
     pub fn check_label(label: &str) -> Result<(), Error> {
-        let sound = label.len() <= Seal::MAX_LABEL && !label.contains(['\r', '\n', '\0']);
-        if sound { Ok(()) } else { Err(malformed("the label", label, "one line of 256 bytes")) }
+        // A header loses the space around its value on its way.
+        let sound = label.len() <= Seal::MAX_LABEL
+            && !label.contains(['\r', '\n', '\0'])
+            && label.trim() == label;
+        if sound {
+            Ok(())
+        } else {
+            let rule = "one line of at most 256 bytes without space around it";
+            Err(malformed("the label", label, rule))
+        }
     }
 
     /// Reads a seal message.
@@ -245,7 +270,9 @@ impl Seal {
         Ok(Seal {
             total,
             encoding: Encoding::from_content_type(header(headers, CONTENT_TYPE))?,
-            keep_ms: header_millis(headers, KEEP)?.map(|keep| keep.as_millis() as u64),
+            keep_ms: header_millis(headers, KEEP)?
+                .filter(|keep| *keep < Seal::FOR_EVER)
+                .map(|keep| keep.as_millis() as u64),
             function: header(headers, FUNCTION).map(str::parse).transpose()?,
             label,
         })
@@ -458,6 +485,10 @@ mod tests {
         let (headers, payload) = seal.to_message();
         assert_eq!(Seal::from_message(Some(&headers), &payload).unwrap(), seal);
         assert_eq!(Seal::from_message(None, b"100").unwrap(), Seal::of(100));
+        let mut headers = HeaderMap::new();
+        headers.insert(KEEP, u64::MAX.to_string());
+        let kept = Seal::from_message(Some(&headers), b"100").unwrap();
+        assert_eq!(kept, Seal::of(100), "longer than a server can count is for ever");
     }
 
     #[test]

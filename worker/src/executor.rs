@@ -180,6 +180,11 @@ impl Executor {
     pub(crate) async fn settle(&self, held: &Held, outcome: Outcome, started: Instant) {
         let item = &held.item;
         let run = self.run_of(item, started);
+        let limit = wire::max_value(self.broker.client.max_payload());
+        let outcome = outcome.and_then(|value| match value.len() > limit {
+            true => Err(ItemError::too_large(value.len(), limit)),
+            false => Ok(value),
+        });
         let mut failed = outcome.is_err();
         let payload = outcome.unwrap_or_else(|error| error_bytes(item.encoding, &error));
         let mut payload = Bytes::from(payload);

@@ -51,9 +51,14 @@ impl Hand {
         }
     }
 
-    /// Waits until the hand becomes half empty: time to pull more.
+    /// Waits until the hand becomes half empty, or somebody says so: time to pull more.
     pub(crate) async fn half_empty(&self) {
         self.half_empty.notified().await;
+    }
+
+    /// Makes the puller look again how much room there is.
+    pub(crate) fn pull_again(&self) {
+        self.half_empty.notify_one();
     }
 
     /// Takes an item in hand.

@@ -1,10 +1,10 @@
 //! A worker: pulls the items of one queue and runs them, many at once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use jetiter_config::broker::Broker;
+use jetiter_config::broker::{Broker, StreamInfo};
 use jetiter_config::names::Queue;
 use jetiter_config::settings::Settings;
 use tokio::sync::Semaphore;
@@ -22,6 +22,8 @@ use crate::pull::{Pull, Pulled};
 const STUCK_GRACE: Duration = Duration::from_secs(1);
 /// How often a worker looks how full the cache is.
 const FULL_CHECK: Duration = Duration::from_secs(1);
+/// With room for fewer items than this a worker looks more often.
+const NEARLY_FULL: usize = 100_000;
 /// How long between two tries to open a pull.
 const REOPEN: Duration = Duration::from_millis(500);
 
@@ -45,7 +47,8 @@ pub struct Worker {
     consumer: String,
     ack_wait: Duration,
     prefetch: usize,
-    full: AtomicBool,
+    /// How many items may still be taken before the next look at the cache.
+    budget: AtomicUsize,
 }
 
 impl Worker {
@@ -78,7 +81,7 @@ impl Worker {
             consumer,
             ack_wait,
             prefetch,
-            full: AtomicBool::new(false),
+            budget: AtomicUsize::new(usize::MAX),
         })
     }
 
@@ -130,9 +133,8 @@ impl Worker {
         };
         loop {
             // A full cache can store no outcome: what is in hand goes first.
-            let full = self.full.load(Ordering::Relaxed);
-            let room =
-                if full { 0 } else { self.prefetch.saturating_sub(self.executor.hand.len()) };
+            let room = self.prefetch.saturating_sub(self.executor.hand.len());
+            let room = room.min(self.budget.load(Ordering::Relaxed));
             let pulled = tokio::select! {
                 pulled = pull.next(room) => pulled,
                 () = self.executor.hand.half_empty() => continue,
@@ -143,7 +145,10 @@ impl Worker {
                 }
             };
             match pulled {
-                Pulled::Message(message) => execute(message),
+                Pulled::Message(message) => {
+                    self.spend();
+                    execute(message);
+                }
                 Pulled::Nothing => {}
                 Pulled::Lost(reason) => return Some(reason),
             }
@@ -169,20 +174,43 @@ impl Worker {
         }
     }
 
-    /// Stops pulling at a soft limit below the cache's own, so that marks always fit.
+    /// Stops pulling at a soft limit below the cache's own, so that marks always fit: a group
+    /// whose seal does not fit could never end, and the cache never empty.
     async fn watch_cache(&self) {
         let broker = &self.executor.broker;
         let stream = broker.namespace.cache_stream();
         loop {
-            if let Ok(info) = broker.stream_info(&stream, None).await {
-                let limit = info.config.max_bytes as f64 * self.executor.settings.soft_limit;
-                let full = info.config.max_bytes > 0 && info.state.bytes as f64 >= limit;
-                if self.full.swap(full, Ordering::Relaxed) != full {
-                    tracing::warn!(full, bytes = info.state.bytes, "the cache's soft limit");
-                }
+            let Ok(info) = broker.stream_info(&stream, None).await else {
+                sleep(FULL_CHECK).await;
+                continue;
+            };
+            let budget = self.budget(&info);
+            let before = self.budget.swap(budget, Ordering::Relaxed);
+            if budget == 0 && before > 0 {
+                tracing::warn!(bytes = info.state.bytes, "the cache is at its soft limit");
             }
-            sleep(FULL_CHECK).await;
+            self.executor.hand.pull_again();
+            sleep(if budget < NEARLY_FULL { FULL_CHECK / 50 } else { FULL_CHECK }).await;
         }
+    }
+
+    /// A quarter of what fits below the soft limit, since other workers look at the same room,
+    /// less what is in hand already.
+    fn budget(&self, info: &StreamInfo) -> usize {
+        let Ok(max) = u64::try_from(info.config.max_bytes) else {
+            return usize::MAX;
+        };
+        let soft = (max as f64 * self.executor.settings.soft_limit) as u64;
+        let left = soft.saturating_sub(info.state.bytes);
+        let outcome = info.state.bytes.checked_div(info.state.messages).unwrap_or(0).max(256);
+        let fits = usize::try_from(left / outcome / 4).unwrap_or(usize::MAX);
+        fits.saturating_sub(self.executor.hand.len())
+    }
+
+    fn spend(&self) {
+        let less = |budget: usize| (budget != usize::MAX).then(|| budget.saturating_sub(1));
+        // Without a limit there is nothing to count.
+        self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok();
     }
 }
 

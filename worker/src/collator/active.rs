@@ -135,10 +135,8 @@ impl Active {
                 let look_first = self.follower.is_replay(verdict.first);
                 self.waiting.push_back(Decided { verdict, kept, look_first });
             }
-            None if is_outcome => {
-                if !self.changed.contains(group) {
-                    self.changed.insert(group.to_owned());
-                }
+            None if is_outcome && !self.changed.contains(group) => {
+                self.changed.insert(group.to_owned());
             }
             None => {}
         }
