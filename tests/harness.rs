@@ -52,7 +52,7 @@ impl Server {
 
 /// A missing server fails the tests: skipped they would prove nothing.
 #[allow(clippy::disallowed_methods, reason = "the harness is told by make which server to use")]
-fn server_binary() -> String {
+pub fn server_binary() -> String {
     if let Ok(path) = std::env::var("JETITER_NATS_SERVER") {
         return path;
     }

@@ -41,3 +41,6 @@ mod seed_bugs;
 
 /// The same: B12 to B29.
 mod seed_bugs_more;
+
+/// The program: real processes, exit codes, what is printed, real kills.
+mod cli;

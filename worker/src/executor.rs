@@ -70,10 +70,7 @@ impl Executor {
         if let Some(fault) = arrival.fault {
             return self.finish(&grip, Err(fault), Instant::now()).await;
         }
-        match delivered >= SUSPECT {
-            false => self.run(&grip, 1, retries, None).await,
-            true => self.run_suspect(&grip, retries).await,
-        }
+        self.run(&grip, retries, delivered >= SUSPECT).await;
     }
 
     fn read(&self, message: &async_nats::Message) -> Option<Arrival> {
@@ -118,18 +115,6 @@ impl Executor {
         stream.direct_get_last_for_subject(subject).await.is_ok()
     }
 
-    /// An item that came again and again may be what kills workers: its begin is counted in the
-    /// cache, and it runs alone, so that it takes no neighbour with it.
-    async fn run_suspect(&self, grip: &Grip, retries: u32) {
-        let limit = retries.saturating_add(self.settings.begins);
-        let Some(begin) = self.count_begin(&grip.held.item, limit).await else {
-            let message = format!("its workers died or failed: begun {limit} times, never ended");
-            let lost = Err(ItemError::new(ErrorKind::Lost, message));
-            return self.finish(grip, lost, Instant::now()).await;
-        };
-        self.run(grip, self.concurrency, retries, Some(begin)).await;
-    }
-
     /// Writes the first free `try` mark and returns its number; `None` when all are taken.
     async fn count_begin(&self, item: &Item, limit: u32) -> Option<u32> {
         let mut n = 1;
@@ -144,20 +129,32 @@ impl Executor {
         None
     }
 
-    async fn run(&self, grip: &Grip, permits: u32, retries: u32, begin: Option<u32>) {
+    /// Waits for its turn and runs the item. A suspect, which came again and again, may be what
+    /// kills workers: it runs alone, so that it takes no neighbour with it, and its begin is
+    /// counted in the cache.
+    async fn run(&self, grip: &Grip, retries: u32, suspect: bool) {
         let item = &grip.held.item;
+        let permits = if suspect { self.concurrency } else { 1 };
         let slot = tokio::select! {
-            slot = self.slots.clone().acquire_many_owned(permits) => slot,
+            biased;
             () = self.stopping.cancelled() => return self.hand_back(&grip.held).await,
+            slot = self.slots.clone().acquire_many_owned(permits) => slot,
         };
-        if self.stopping.is_cancelled() {
-            return self.hand_back(&grip.held).await;
+        let mut begin = None;
+        if suspect {
+            // Only now, when nothing else runs here: a neighbour's death must not count as its.
+            let limit = retries.saturating_add(self.settings.begins);
+            begin = self.count_begin(item, limit).await;
+            if begin.is_none() {
+                return self.finish(grip, Err(lost(limit)), Instant::now()).await;
+            }
         }
         let started = Instant::now();
         grip.held.begin();
         let outcome = self.functions.call(item.clone()).await;
         grip.held.end();
-        drop(slot);
+        // A suspect is done when its outcome is stored: the next one may end this process.
+        let _alone = suspect.then_some(slot);
         let failed = outcome.as_ref().err().map(|error| error.kind);
         if retries > 0 && failed.is_some_and(ErrorKind::is_worth_retrying) {
             let attempt = match begin {
@@ -265,6 +262,11 @@ impl Executor {
         let outcome = Err(timed_out(held.item.timeout));
         self.settle(held, outcome, Instant::now()).await;
     }
+}
+
+fn lost(begins: u32) -> ItemError {
+    let message = format!("its workers died or it failed: begun {begins} times, never ended");
+    ItemError::new(ErrorKind::Lost, message)
 }
 
 fn error_bytes(encoding: Encoding, error: &ItemError) -> Vec<u8> {
