@@ -190,7 +190,7 @@ async fn bad_input_is_named_with_its_mend() {
         (&["map", "math.floor", "--queue", "other", "1"], "", &["other", "jetiter init"]),
         (&["map", "math.floor", "--from", "/no/such/file"], "", &["/no/such/file"]),
         (&["result", "a*b"], "", &["a*b", "letters"]),
-        (&["worker", "--queue", "other"], "", &["worker-other", "jetiter init"]),
+        (&["worker", "--queue", "other"], "", &["other", "jetiter init --queue other"]),
     ] {
         let ran = finish(engine.cli(arguments), input).await;
         assert_eq!(ran.code, 2, "{arguments:?}: {}", ran.err);

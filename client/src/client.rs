@@ -41,12 +41,13 @@ use crate::wait;
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    by: Arc<By>,
+    by: By,
 }
 
+#[derive(Clone)]
 enum By {
-    Broker(Remote),
-    Inline(Box<Inline>),
+    Broker(Arc<Remote>),
+    Inline(Arc<Inline>),
 }
 
 pub(crate) struct Remote {
@@ -67,7 +68,7 @@ impl Client {
     pub async fn new(broker: Broker, settings: &Settings) -> Result<Client, Error> {
         jetiter_config::Topology::of(&broker, settings).check(&broker).await?;
         let (window, queues) = (settings.submit.clone(), Mutex::default());
-        Ok(Client { by: Arc::new(By::Broker(Remote { broker, window, queues })) })
+        Ok(Client { by: By::Broker(Arc::new(Remote { broker, window, queues })) })
     }
 
     /// Runs groups inline in the caller's task: without a broker, with the same outcomes. The
@@ -76,7 +77,7 @@ impl Client {
     /// Two things differ, since there is nothing to wait for: [`async_iter`](Self::async_iter)
     /// returns when every item has run, and a retry comes at once.
     pub fn sync(functions: impl Call + 'static) -> Result<Client, Error> {
-        Ok(Client { by: Arc::new(By::Inline(Box::new(Inline::new(functions)?))) })
+        Ok(Client { by: By::Inline(Arc::new(Inline::new(functions)?)) })
     }
 
     /// Maps a function over an iterable of unknown length and returns the group's id as soon as
@@ -102,7 +103,7 @@ impl Client {
             Seal::check_label(label)?;
         }
         let group = options.group.clone().unwrap_or_else(GroupId::random);
-        match &*self.by {
+        match &self.by {
             By::Inline(inline) => inline.run(group.clone(), function, arguments, options).await?,
             By::Broker(remote) => remote.submit(&group, function, arguments, options).await?,
         }
@@ -140,7 +141,7 @@ impl Client {
 
     /// The list's bytes as they are stored.
     pub async fn read(&self, group: &GroupId, wait: Duration) -> Result<Option<Raw>, Error> {
-        match &*self.by {
+        match &self.by {
             By::Inline(inline) => Ok(inline.read(group, false, wait).await),
             By::Broker(remote) => remote.read(group, group.as_str(), wait).await,
         }
@@ -152,7 +153,7 @@ impl Client {
         group: &GroupId,
         wait: Duration,
     ) -> Result<Option<Raw>, Error> {
-        match &*self.by {
+        match &self.by {
             By::Inline(inline) => Ok(inline.read(group, true, wait).await),
             By::Broker(remote) => remote.read(group, &records_object(group.as_str()), wait).await,
         }
@@ -164,7 +165,7 @@ impl Client {
         &self,
         group: &GroupId,
     ) -> Result<impl Stream<Item = Progress> + Send + Unpin + use<>, Error> {
-        let By::Broker(remote) = &*self.by else {
+        let By::Broker(remote) = &self.by else {
             return Ok(stream::empty().left_stream());
         };
         let subject = remote.broker.namespace.event_subject(group.as_str(), "progress");
@@ -181,21 +182,21 @@ impl Client {
 
     /// Removes a finished group's result and records; `false` when there is none.
     pub async fn delete(&self, group: &GroupId) -> Result<bool, Error> {
-        match &*self.by {
+        match &self.by {
             By::Inline(inline) => Ok(inline.delete(group)),
             By::Broker(remote) => remote.delete(group).await,
         }
     }
 
     pub(crate) fn remote(&self) -> Option<&Remote> {
-        match &*self.by {
+        match &self.by {
             By::Broker(remote) => Some(remote),
             By::Inline(_) => None,
         }
     }
 
     pub(crate) fn inline(&self) -> Option<&Inline> {
-        match &*self.by {
+        match &self.by {
             By::Broker(_) => None,
             By::Inline(inline) => Some(inline),
         }
@@ -204,7 +205,7 @@ impl Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let by = match &*self.by {
+        let by = match &self.by {
             By::Broker(remote) => format!("broker, namespace {}", remote.broker.namespace),
             By::Inline(_) => "inline".to_owned(),
         };
@@ -259,7 +260,7 @@ impl Remote {
         match self.broker.ack_wait(&stream, &consumer).await {
             Ok(Some(_)) => {}
             Ok(None) => {
-                return Err(Error::NoQueue { queue: queue.to_string() });
+                return Err(jetiter_config::Error::NoQueue { queue: queue.to_string() }.into());
             }
             Err(error) => return Err(error.about(format!("the queue {queue}")).into()),
         }

@@ -10,12 +10,6 @@ pub enum Error {
     /// Settings, names, connection, assets.
     #[error(transparent)]
     Config(#[from] jetiter_config::Error),
-    /// The queue has no consumer, so nobody would ever run its items.
-    #[error("the queue {queue} does not exist: `jetiter init --queue {queue}` makes it")]
-    NoQueue {
-        /// The queue.
-        queue: String,
-    },
     /// The group has a result already: an id is for one group.
     #[error("the group {group} has a result already: use a new id, or delete that result first")]
     GroupExists {

@@ -54,8 +54,11 @@ impl Client {
         let total = sealed_total(broker, group).await?;
         let done = self.outcomes(group).await?.len() as u64;
         let waiting = waiting(broker, group).await?;
-        if total.is_none() && done == 0 && waiting == 0 {
-            return Ok(None);
+        if total.is_none() && done == 0 && waiting == 0 && !seal_waits(broker, group).await? {
+            // It may have finished between the looks.
+            let found = wait::for_object(broker, group, group.as_str(), Duration::ZERO).await?;
+            let summary = found.and_then(|info| Summary::from_metadata(&info.metadata));
+            return Ok(summary.map(Status::Finished));
         }
         Ok(Some(Status::Running { total, done, waiting }))
     }
@@ -125,10 +128,18 @@ async fn sealed_total(broker: &Broker, group: &GroupId) -> Result<Option<u32>, E
 }
 
 async fn waiting(broker: &Broker, group: &GroupId) -> Result<u64, Error> {
-    let ns = &broker.namespace;
-    let filter = ns.waiting_filter(group.as_str());
-    let info = broker.stream_info(&ns.items_stream(), Some(&filter)).await;
-    let info = info.map_err(|error| error.about(format!("the items of {group}")))?;
+    count(broker, &broker.namespace.waiting_filter(group.as_str())).await
+}
+
+/// Whether the group's seal is published and no collator has taken it yet.
+async fn seal_waits(broker: &Broker, group: &GroupId) -> Result<bool, Error> {
+    Ok(count(broker, &broker.namespace.seal_subject(group)).await? > 0)
+}
+
+/// How many messages of the items stream are under a filter.
+async fn count(broker: &Broker, filter: &str) -> Result<u64, Error> {
+    let info = broker.stream_info(&broker.namespace.items_stream(), Some(filter)).await;
+    let info = info.map_err(|error| error.about("the waiting items"))?;
     Ok(info.state.subjects.values().sum())
 }
 

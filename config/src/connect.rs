@@ -225,7 +225,7 @@ fn version(text: &str) -> Option<[u32; 3]> {
 
 fn log(event: &Event) {
     match event {
-        Event::Connected => info!("connected to NATS"),
+        Event::Connected => debug!("connected to NATS"),
         Event::Disconnected => warn!("disconnected from NATS: trying again"),
         Event::LameDuckMode => info!("the NATS server is about to stop: moving to another"),
         Event::SlowConsumer(id) => warn!(subscription = id, "messages dropped: reading too slowly"),

@@ -124,10 +124,16 @@ pub enum Error {
         /// Its name.
         asset: String,
     },
+    /// The queue has no consumer, so nobody would ever run its items.
+    #[error("the queue {queue} does not exist: `jetiter init --queue {queue}` makes it")]
+    NoQueue {
+        /// The queue.
+        queue: String,
+    },
     /// A stream, bucket or consumer was made with other settings.
     #[error(
-        "{asset} has {setting} = {found}, the settings want {wanted}: run `jetiter init`, \
-         or take over the asset's value"
+        "{asset} has {setting} = {found}, jetiter needs {wanted}: use another namespace, or remove \
+         the asset, with all it holds, and run `jetiter init`"
     )]
     AssetDiffers {
         /// Its name.
@@ -136,7 +142,7 @@ pub enum Error {
         setting: &'static str,
         /// The value on the server.
         found: String,
-        /// The value in the settings.
+        /// The value that the guarantees rest on.
         wanted: String,
     },
     /// A payload that is not one well-formed value of its encoding.
@@ -155,4 +161,14 @@ pub enum Error {
         /// What the server said.
         reason: String,
     },
+}
+
+impl Error {
+    /// What is wrong, without saying with what, where the reader knows that already.
+    pub fn reason(&self) -> String {
+        match self {
+            Error::Encoding { reason, .. } | Error::Api { reason, .. } => reason.clone(),
+            other => other.to_string(),
+        }
+    }
 }

@@ -103,6 +103,17 @@ impl Functions {
         self.mistakes.first().cloned().map_or(Ok(()), Err)
     }
 
+    /// The names that begin alike help against a slip; all of them would be a wall.
+    fn unknown(&self, function: &Function) -> String {
+        let family = function.as_str().split('.').next().unwrap_or_default();
+        let alike: Vec<&str> =
+            self.names().filter(|name| name.split('.').next() == Some(family)).take(80).collect();
+        match alike.is_empty() {
+            true => format!("no function {function} is served here, nor any {family}.*"),
+            false => format!("no function {function} is served here, but {}", alike.join(", ")),
+        }
+    }
+
     fn insert(mut self, name: &str, erased: Erased) -> Functions {
         if name.parse::<Function>().is_err() {
             return self.mistake(Error::BadName { name: name.to_owned() });
@@ -134,11 +145,7 @@ impl Call for Functions {
 
     fn call(&self, item: Item) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
         let Some(function) = self.by_name.get(item.function.as_str()) else {
-            let message = format!(
-                "no function {} here: a worker of this queue serves {}",
-                item.function,
-                self.names().collect::<Vec<_>>().join(", ")
-            );
+            let message = self.unknown(&item.function);
             return Box::pin(async { Err(ItemError::new(ErrorKind::UnknownFunction, message)) });
         };
         let limit = item.timeout;

@@ -67,7 +67,8 @@ pub struct AsyncWithContext<A>(PhantomData<A>);
 
 fn argument<A: DeserializeOwned>(item: &Item) -> Result<A, ItemError> {
     item.encoding.decode(&item.argument).map_err(|error| {
-        let message = format!("{} can't take this argument: {error}", item.function);
+        let reason = error.reason();
+        let message = format!("{} can't take this argument: {reason}", item.function);
         ItemError::new(ErrorKind::BadArgument, message)
     })
 }

@@ -62,7 +62,7 @@ impl Worker {
         jetiter_config::Topology::of(broker, settings).check(broker).await?;
         let queue: Queue = settings.worker.queue.parse()?;
         let consumer = broker.namespace.worker_consumer(&queue);
-        let ack_wait = ack_wait(broker, &consumer).await?;
+        let ack_wait = ack_wait(broker, &queue).await?;
         let concurrency = settings.worker.slots();
         let prefetch = concurrency + settings.worker.prefetch;
         let executor = Executor {
@@ -215,13 +215,13 @@ impl Worker {
 }
 
 /// Workers never make their consumer: an autoscaler that waits for it would wait for them.
-async fn ack_wait(broker: &Broker, consumer: &str) -> Result<Duration, Error> {
-    let items = broker.namespace.items_stream();
-    let asset = format!("the consumer {consumer} of the stream {items}");
-    match broker.ack_wait(&items, consumer).await {
+async fn ack_wait(broker: &Broker, queue: &Queue) -> Result<Duration, Error> {
+    let (items, consumer) =
+        (broker.namespace.items_stream(), broker.namespace.worker_consumer(queue));
+    match broker.ack_wait(&items, &consumer).await {
         Ok(Some(ack_wait)) => Ok(ack_wait),
-        Ok(None) => Err(jetiter_config::Error::AssetMissing { asset }.into()),
-        Err(error) => Err(error.about(asset).into()),
+        Ok(None) => Err(jetiter_config::Error::NoQueue { queue: queue.to_string() }.into()),
+        Err(error) => Err(error.about(format!("the queue {queue}")).into()),
     }
 }
 
