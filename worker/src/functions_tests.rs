@@ -161,10 +161,15 @@ async fn a_time_out_ends_the_wait_and_tells_the_function() {
 
 #[tokio::test]
 async fn an_unknown_function_tells_what_there_is() {
-    let functions = Functions::new().function("b", next).function("a", next);
-    let message = "no function c here: a worker of this queue serves a, b";
-    let outcome = call(&functions, "c", "1").await;
-    assert_eq!(outcome, error(ErrorKind::UnknownFunction, message));
+    let functions =
+        Functions::new().function("m.b", next).function("m.a", next).function("x", next);
+    for (name, message) in [
+        ("m.c", "no function m.c is served here, but m.a, m.b"),
+        ("c", "no function c is served here, nor any c.*"),
+    ] {
+        let outcome = call(&functions, name, "1").await;
+        assert_eq!(outcome, error(ErrorKind::UnknownFunction, message));
+    }
 }
 
 #[tokio::test]

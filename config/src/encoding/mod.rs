@@ -87,8 +87,10 @@ impl Encoding {
         .map_err(|reason| problem("the value", reason))
     }
 
-    /// Writes the same value in the other encoding. The fates of what the other one lacks are
-    /// those of [`transcode`].
+    /// Writes the same value in the other encoding.
+    ///
+    /// What JSON lacks: NaN and the infinities become `null`, bytes become base64 text, a tag is
+    /// dropped (a big number stays a number), and a map key becomes the text of its value.
     pub fn transcode(self, bytes: &[u8], to: Encoding) -> Result<Vec<u8>, Error> {
         match (self, to) {
             (Encoding::Cbor, Encoding::Json) => transcode::cbor_to_json(bytes),

@@ -1,7 +1,4 @@
 //! Writes a value in the other encoding.
-//!
-//! What JSON lacks: NaN and the infinities become `null`, bytes become base64 text, a tag is
-//! dropped (a big number stays a number), and a map key becomes the text of its value.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
