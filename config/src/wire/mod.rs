@@ -1,0 +1,12 @@
+//! What travels: headers, outcomes, marks, records and summaries. Each type stands with both
+//! directions of its wire form.
+
+mod headers;
+mod outcome;
+mod seal;
+mod summary;
+
+pub use headers::*;
+pub use outcome::{ErrorKind, ItemError, Record, Run, is_failed, outcome_headers};
+pub use seal::{End, Seal, State};
+pub use summary::{Progress, Summary};

@@ -1,0 +1,132 @@
+//! What a reader learns of a group besides its values.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::seal::State;
+use crate::encoding::Encoding;
+use crate::names::Function;
+
+/// What a result is, without its values: the object's metadata.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The group.
+    pub group: String,
+    /// How it ended.
+    pub state: State,
+    /// How the list is written.
+    pub encoding: Encoding,
+    /// How many items it was sealed with, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u32>,
+    /// How many values the list holds.
+    pub ok: u64,
+    /// How many errors.
+    pub failed: u64,
+    /// How many outcomes the list leaves out: their index is at or over the total.
+    pub extra: u64,
+    /// The function, if the submitter named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<Function>,
+    /// The label, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// How long the result is kept after its end, milliseconds; for ever when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_ms: Option<u64>,
+    /// When its first entry was stored in the cache by the server's clock, milliseconds since 1970.
+    pub started_ms: u64,
+    /// When its last one was.
+    pub finished_ms: u64,
+    /// The sequence in the cache's log that decided the group.
+    pub cut: u64,
+    /// When that log was created: a sequence says nothing about another log.
+    pub log: String,
+    /// Where the records are: `<nuid> <chunks> <bytes> <digest>`.
+    pub records: String,
+}
+
+impl Summary {
+    /// How many items the list has.
+    pub fn len(&self) -> u64 {
+        self.ok + self.failed
+    }
+
+    /// Whether the list has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// As the metadata of an object: readable in `nats object info`.
+    pub fn to_metadata(&self) -> HashMap<String, String> {
+        let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(self) else {
+            return HashMap::new();
+        };
+        let text = |value: serde_json::Value| match value {
+            serde_json::Value::String(text) => text,
+            other => other.to_string(),
+        };
+        fields.into_iter().map(|(name, value)| (name, text(value))).collect()
+    }
+
+    /// Reads the metadata of an object; `None` when this is no result of ours.
+    pub fn from_metadata(metadata: &HashMap<String, String>) -> Option<Summary> {
+        const TEXTS: [&str; 7] =
+            ["group", "state", "encoding", "function", "label", "log", "records"];
+        let field = |(name, text): (&String, &String)| {
+            let value = match TEXTS.contains(&name.as_str()) {
+                true => serde_json::Value::String(text.clone()),
+                false => serde_json::from_str(text).ok()?,
+            };
+            Some((name.clone(), value))
+        };
+        let fields = metadata.iter().filter_map(field).collect();
+        serde_json::from_value(serde_json::Value::Object(fields)).ok()
+    }
+}
+
+/// How far a live group is; the payload of progress events.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// How many items it was sealed with, if it was.
+    pub total: Option<u32>,
+    /// How many outcomes count.
+    pub done: u64,
+    /// How many of them are errors.
+    pub failed: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary() -> Summary {
+        Summary {
+            group: "12".into(),
+            state: State::Complete,
+            encoding: Encoding::Cbor,
+            total: Some(3),
+            ok: 2,
+            failed: 1,
+            extra: 0,
+            function: Some("math.floor".parse().unwrap()),
+            label: Some("7".into()),
+            keep_ms: None,
+            started_ms: 1,
+            finished_ms: 2,
+            cut: 9,
+            log: "2026-01-01T00:00:00Z".into(),
+            records: "12.abc 1 10 SHA-256=x".into(),
+        }
+    }
+
+    #[test]
+    fn a_summary_round_trips_through_metadata() {
+        let whole = summary();
+        assert_eq!(Summary::from_metadata(&whole.to_metadata()), Some(whole));
+        let bare = Summary { total: None, function: None, label: None, ..summary() };
+        assert_eq!(Summary::from_metadata(&bare.to_metadata()), Some(bare));
+        assert_eq!(Summary::from_metadata(&HashMap::new()), None);
+    }
+}
