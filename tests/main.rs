@@ -44,3 +44,6 @@ mod seed_bugs_more;
 
 /// The program: real processes, exit codes, what is printed, real kills.
 mod cli;
+
+/// What people do to the object store.
+mod results;

@@ -15,7 +15,7 @@ use jetiter_config::wire::{Progress, Seal, Summary};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::AsyncReadExt;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::error::Error;
 use crate::inline::Inline;
@@ -23,6 +23,9 @@ use crate::options::Options;
 use crate::result::{Fetched, Raw};
 use crate::submit::Submission;
 use crate::wait;
+
+/// Without a byte for so long a download is given up.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// Submits groups and reads results, over a broker or inline. Cheap to clone.
 ///
@@ -305,8 +308,17 @@ impl Remote {
                 Err(error) => return Err(error.to_string()),
             }
         };
-        let mut bytes = Vec::with_capacity(reader.info().size);
-        reader.read_to_end(&mut bytes).await.map_err(|error| error.to_string())?;
+        let size = reader.info().size;
+        let mut bytes = Vec::with_capacity(size);
+        loop {
+            let read = timeout(SILENCE, reader.read_buf(&mut bytes)).await;
+            // Chunks that somebody removed, or that expired, never come.
+            let came = bytes.len();
+            let read = read.map_err(|_| format!("only {came} of its {size} bytes are there"))?;
+            if read.map_err(|error| error.to_string())? == 0 {
+                break;
+            }
+        }
         Ok(Some(bytes))
     }
 

@@ -159,8 +159,8 @@ impl Active {
 
     async fn end(&mut self, ended: Ended) {
         match ended.collated {
-            Ok(Collated::Committed(summary)) => {
-                if ended.had_orphans {
+            Ok(Collated::Committed { summary, leftovers }) => {
+                if ended.had_orphans || leftovers {
                     self.begin(Chore::RemoveOrphans(summary));
                 }
                 self.bury(&ended.group);

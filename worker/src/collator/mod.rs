@@ -5,6 +5,8 @@ mod buffer;
 mod chore;
 mod cleaner;
 mod collation;
+mod commit;
+mod draft;
 mod follower;
 mod intake;
 mod lease;
