@@ -54,7 +54,7 @@ impl Client {
         let total = sealed_total(broker, group).await?;
         let done = self.outcomes(group).await?.len() as u64;
         let waiting = waiting(broker, group).await?;
-        if total.is_none() && done == 0 && waiting == 0 && !seal_waits(broker, group).await? {
+        if total.is_none() && done == 0 && waiting == 0 {
             // It may have finished between the looks.
             let found = wait::for_object(broker, group, group.as_str(), Duration::ZERO).await?;
             let summary = found.and_then(|info| Summary::from_metadata(&info.metadata));
@@ -124,22 +124,20 @@ async fn sealed_total(broker: &Broker, group: &GroupId) -> Result<Option<u32>, E
     let mark = broker.last_message(&ns.cache_stream(), &subject).await;
     let mark = mark.map_err(|error| error.about(format!("the seal of {group}")))?;
     let seal = mark.and_then(|mark| serde_json::from_slice::<Seal>(&mark.payload()).ok());
-    Ok(seal.map(|seal| seal.total))
+    if seal.is_some() {
+        return Ok(seal.map(|seal| seal.total));
+    }
+    // Published, and no collator has taken it yet: its payload is the total.
+    let waits = broker.last_message(&ns.items_stream(), &ns.seal_subject(group)).await;
+    let waits = waits.map_err(|error| error.about(format!("the seal of {group}")))?;
+    Ok(waits.and_then(|seal| Some(Seal::from_message(None, &seal.payload()).ok()?.total)))
 }
 
 async fn waiting(broker: &Broker, group: &GroupId) -> Result<u64, Error> {
-    count(broker, &broker.namespace.waiting_filter(group.as_str())).await
-}
-
-/// Whether the group's seal is published and no collator has taken it yet.
-async fn seal_waits(broker: &Broker, group: &GroupId) -> Result<bool, Error> {
-    Ok(count(broker, &broker.namespace.seal_subject(group)).await? > 0)
-}
-
-/// How many messages of the items stream are under a filter.
-async fn count(broker: &Broker, filter: &str) -> Result<u64, Error> {
-    let info = broker.stream_info(&broker.namespace.items_stream(), Some(filter)).await;
-    let info = info.map_err(|error| error.about("the waiting items"))?;
+    let ns = &broker.namespace;
+    let filter = ns.waiting_filter(group.as_str());
+    let info = broker.stream_info(&ns.items_stream(), Some(&filter)).await;
+    let info = info.map_err(|error| error.about(format!("the items of {group}")))?;
     Ok(info.state.subjects.values().sum())
 }
 

@@ -119,7 +119,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// A stream, bucket or consumer is not there.
-    #[error("{asset} is missing: run `jetiter init`")]
+    #[error("{asset} is missing: run `jetiter init` for this namespace, or correct its name")]
     AssetMissing {
         /// Its name.
         asset: String,

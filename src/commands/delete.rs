@@ -26,7 +26,9 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
         }
         let failure = match client.status(group).await? {
             Some(Status::Running { .. }) => Failure::new(format!(
-                "the group {group} is on its way: its result can be deleted when it has one"
+                "the group {group} is on its way: its result can be deleted when it has one; \
+                 `nats pub -J {}.cancel.{group} ''` ends it",
+                settings.namespace
             )),
             _ => print::unknown(group),
         };

@@ -14,6 +14,9 @@ use jetiter_config::wire::{ErrorKind, ItemError};
 use crate::error::Error;
 use crate::handler::{Context, Fallible, Handler, Value};
 
+/// How many names an unknown function is answered with.
+const SUGGESTED: usize = 5;
+
 type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 type Erased = Arc<dyn Fn(Context) -> Running + Send + Sync>;
 pub(crate) type States = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
@@ -103,15 +106,13 @@ impl Functions {
         self.mistakes.first().cloned().map_or(Ok(()), Err)
     }
 
-    /// The names that begin alike help against a slip; all of them would be a wall.
+    /// The nearest names help against a slip; all of them would be a wall.
     fn unknown(&self, function: &Function) -> String {
-        let family = function.as_str().split('.').next().unwrap_or_default();
-        let alike: Vec<&str> =
-            self.names().filter(|name| name.split('.').next() == Some(family)).take(80).collect();
-        match alike.is_empty() {
-            true => format!("no function {function} is served here, nor any {family}.*"),
-            false => format!("no function {function} is served here, but {}", alike.join(", ")),
-        }
+        let mut names: Vec<&str> = self.names().collect();
+        let distance = |name: &&str| strsim::damerau_levenshtein(name, function.as_str());
+        names.sort_by_key(distance);
+        names.truncate(SUGGESTED);
+        format!("no function {function} is served here; the nearest are {}", names.join(", "))
     }
 
     fn insert(mut self, name: &str, erased: Erased) -> Functions {

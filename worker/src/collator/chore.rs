@@ -152,7 +152,7 @@ impl Active {
         let total = live.seal.as_ref().map(|seal| seal.total);
         let reason = format!(
             "{} of its {} items are missing and nothing of it waits: publish those again; \
-             `jetiter status {group}` names them",
+             `jetiter status {group} --missing` names them",
             u64::from(total.unwrap_or_default()).saturating_sub(live.counted()),
             total.unwrap_or_default(),
         );
