@@ -48,3 +48,40 @@ async fn an_upload_over_a_result_is_named() {
     assert!(error.to_string().contains(id.as_str()), "{error}");
     assert!(engine.client.delete(&id).await.unwrap());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn malformed_marks_and_stray_items_are_removed() {
+    let engine = Engine::bare().await;
+    let ns = engine.broker.namespace.clone();
+    let js = &engine.broker.jetstream;
+    let publish = async |subject: String, payload: &'static str| {
+        js.publish(subject, payload.into()).await.unwrap().await.unwrap();
+    };
+    publish(format!("$KV.{ns}-cache.mark.g.seal"), "garbage").await;
+    publish(format!("$KV.{ns}-cache.mark.h.end"), "garbage").await;
+    publish(format!("{ns}.item.default.g.*"), "1").await;
+    publish(format!("{ns}.item.default.g.math.floor"), "1.5").await;
+    publish(format!("{ns}.seal.g"), "1").await;
+    engine.worker(jetiter::math::functions()).await;
+    engine.collator().await;
+    let id: GroupId = "g".parse().unwrap();
+    let list = within(engine.client.result::<i64>(&id, FOREVER)).await.unwrap();
+    assert_eq!(list, Some(vec![1]));
+    publish(format!("{ns}.cancel.h"), "").await;
+    let id: GroupId = "h".parse().unwrap();
+    let list = within(engine.client.result::<i64>(&id, FOREVER)).await.unwrap();
+    assert_eq!(list, Some(vec![]), "the cancel has the place of the malformed end");
+    engine.is_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_values_are_collated() {
+    let engine = Engine::with(|settings| settings.collator.buffer = 1 << 20).await;
+    let large = |n: usize| "x".repeat(n);
+    engine.worker(jetiter::Functions::new().function("large", large)).await;
+    engine.collator().await;
+    let id = engine.client.async_iter("large", vec![900_000; 120], &Options::new()).await.unwrap();
+    let list = within(engine.client.result::<String>(&id, FOREVER)).await.unwrap().unwrap();
+    assert!(list.len() == 120 && list.iter().all(|text| text.len() == 900_000));
+    engine.is_clean().await;
+}

@@ -17,7 +17,7 @@ async fn a1_a2_ten_arguments_are_ten_items_and_no_result_until_they_have_run() {
     assert!(client.result::<u8>(&id, wait).await.unwrap().is_none());
     assert!(client.fetch::<u8>(&id, wait).await.unwrap().is_none());
     let status = client.status(&id).await.unwrap();
-    assert!(matches!(status, Some(Status::Running { total: None, done: 0, waiting: 10 })));
+    assert!(matches!(status, Some(Status::Running { total: Some(10), done: 0, waiting: 10 })));
     engine.worker(math::functions()).await;
     engine.collator().await;
     assert_eq!(fetch(client, &id).await.list.len(), 10);

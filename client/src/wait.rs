@@ -15,6 +15,8 @@ pub const FOREVER: Duration = Duration::MAX;
 
 /// The first look after the one at once; each later one waits twice as long.
 const FIRST_LOOK: Duration = Duration::from_millis(250);
+/// A server that gives no good answer for so long is an error, however long the wait.
+const UNANSWERED: Duration = Duration::from_secs(60);
 /// No look comes later than this after the one before.
 const LAST_LOOK: Duration = Duration::from_secs(5);
 
@@ -38,9 +40,14 @@ pub(crate) async fn for_object(
         reason: error.to_string(),
     })?;
     let mut pause = FIRST_LOOK;
+    let mut answered = Instant::now();
     loop {
-        if let Some(info) = look(broker, object).await? {
-            return Ok(Some(info));
+        match look(broker, object).await {
+            Ok(Some(info)) => return Ok(Some(info)),
+            Ok(None) => answered = Instant::now(),
+            // A server that starts again has the result when it is back.
+            Err(error) if answered.elapsed() > UNANSWERED => return Err(error),
+            Err(error) => tracing::debug!(object, %error, "no answer, looking again"),
         }
         let left = wait.saturating_sub(began.elapsed());
         if left.is_zero() {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use jetiter_client::{Client, Error, FOREVER, Options};
+use jetiter_client::{Client, Error, FOREVER, Options, Raw};
 use jetiter_config::encoding::Encoding;
 use jetiter_config::names::{Function, GroupId, Queue};
 
@@ -104,11 +104,27 @@ impl Map {
         };
         self.bar.end();
         match ended? {
-            Some(raw) => print::finished(&self.client, raw, self.args.what).await,
+            Some(raw) => {
+                self.check_ours(&raw)?;
+                print::finished(&self.client, raw, self.args.what).await
+            }
             None => {
                 output::line(self.group.as_str())?;
                 Ok(Exit::Done)
             }
+        }
+    }
+
+    /// Two that use one id at once can both get past the first looks; the first seal counts.
+    fn check_ours(&self, raw: &Raw) -> Result<(), Failure> {
+        let submitted = self.bar.submitted();
+        match raw.summary.total {
+            Some(total) if u64::from(total) != submitted => Err(Failure::new(format!(
+                "the group {} is somebody else's: it was sealed with {total} items, and \
+                 {submitted} were submitted here; use an id of your own",
+                self.group
+            ))),
+            _ => Ok(()),
         }
     }
 

@@ -10,7 +10,7 @@ use jetiter_config::encoding::Encoding;
 use jetiter_config::names::{Delivery, Entry, ItemId};
 use jetiter_config::settings;
 use jetiter_config::wire::{self, ErrorKind, ItemError, Run};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -115,9 +115,18 @@ impl Executor {
         stream.direct_get_last_for_subject(subject).await.is_ok()
     }
 
-    /// Writes the first free `try` mark and returns its number; `None` when all are taken.
-    async fn count_begin(&self, item: &Item, limit: u32) -> Option<u32> {
-        let mut n = 1;
+    /// Waits for so many slots; `None` when the worker stops first.
+    async fn slot(&self, permits: u32) -> Option<OwnedSemaphorePermit> {
+        tokio::select! {
+            biased;
+            () = self.stopping.cancelled() => None,
+            slot = self.slots.clone().acquire_many_owned(permits) => slot.ok(),
+        }
+    }
+
+    /// Writes the first free `try` mark from `n` on and returns its number; `None` when all up to
+    /// the limit are taken.
+    async fn count_begin(&self, item: &Item, mut n: u32, limit: u32) -> Option<u32> {
         while n <= limit {
             let entry = Entry::Try(item.id, n);
             match self.store_once(item, entry, Bytes::new(), wire::once_headers()).await {
@@ -129,22 +138,29 @@ impl Executor {
         None
     }
 
-    /// Waits for its turn and runs the item. A suspect, which came again and again, may be what
-    /// kills workers: it runs alone, so that it takes no neighbour with it, and its begin is
-    /// counted in the cache.
+    /// Waits for its turn and runs the item. A suspect came again and again, so its begins are
+    /// counted in the cache. The first counted one is beside others: most suspects only waited in
+    /// a dead worker's hand. One that was begun and came again may be what kills workers: it runs
+    /// alone, so that it takes no neighbour with it.
     async fn run(&self, grip: &Grip, retries: u32, suspect: bool) {
         let item = &grip.held.item;
-        let permits = if suspect { self.concurrency } else { 1 };
-        let slot = tokio::select! {
-            biased;
-            () = self.stopping.cancelled() => return self.hand_back(&grip.held).await,
-            slot = self.slots.clone().acquire_many_owned(permits) => slot,
+        let Some(mut slot) = self.slot(1).await else {
+            return self.hand_back(&grip.held).await;
         };
-        let mut begin = None;
+        let (mut begin, mut alone) = (None, false);
         if suspect {
+            begin = self.count_begin(item, 1, 1).await;
+        }
+        if suspect && begin.is_none() {
+            drop(slot);
+            slot = match self.slot(self.concurrency).await {
+                Some(all) => all,
+                None => return self.hand_back(&grip.held).await,
+            };
+            alone = true;
             // Only now, when nothing else runs here: a neighbour's death must not count as its.
-            let limit = retries.saturating_add(self.settings.begins);
-            begin = self.count_begin(item, limit).await;
+            let limit = retries.saturating_add(self.settings.begins).saturating_add(1);
+            begin = self.count_begin(item, 2, limit).await;
             if begin.is_none() {
                 return self.finish(grip, Err(lost(limit)), Instant::now()).await;
             }
@@ -154,12 +170,12 @@ impl Executor {
         let outcome = self.functions.call(item.clone()).await;
         grip.held.end();
         // A suspect is done when its outcome is stored: the next one may end this process.
-        let _alone = suspect.then_some(slot);
+        let _alone = alone.then_some(slot);
         let failed = outcome.as_ref().err().map(|error| error.kind);
         if retries > 0 && failed.is_some_and(ErrorKind::is_worth_retrying) {
             let attempt = match begin {
                 Some(attempt) => Some(attempt),
-                None => self.count_begin(item, retries).await,
+                None => self.count_begin(item, 1, retries).await,
             };
             if let Some(attempt) = attempt.filter(|attempt| *attempt <= retries) {
                 return self.retry_later(&grip.held, attempt).await;

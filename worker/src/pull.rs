@@ -17,6 +17,10 @@ const SILENCE: Duration = Duration::from_millis(2500);
 /// How long one pull waits on the server.
 const EXPIRES: Duration = Duration::from_secs(30);
 
+/// The least that one pull may bring in bytes. The server cuts a connection whose unread messages
+/// pass 64 MiB, and a collator has a handful of pulls open.
+const MAX_BYTES: usize = 4 << 20;
+
 /// What a pull brought.
 pub(crate) enum Pulled {
     /// A message of the stream.
@@ -96,8 +100,10 @@ impl Pull {
     }
 
     async fn ask(&self, batch: usize) -> Result<(), async_nats::PublishError> {
+        // The largest message must fit, or the pull would never bring it.
+        let max_bytes = MAX_BYTES.max(2 * self.broker.client.max_payload());
         let request = format!(
-            "{{\"batch\":{batch},\"expires\":{},\"idle_heartbeat\":{}}}",
+            "{{\"batch\":{batch},\"max_bytes\":{max_bytes},\"expires\":{},\"idle_heartbeat\":{}}}",
             EXPIRES.as_nanos(),
             HEARTBEAT.as_nanos()
         );

@@ -24,6 +24,8 @@ const STUCK_GRACE: Duration = Duration::from_secs(1);
 const FULL_CHECK: Duration = Duration::from_secs(1);
 /// With room for fewer items than this a worker looks more often.
 const NEARLY_FULL: usize = 100_000;
+/// How long the last acknowledgements may take: a server that is away takes none.
+const FLUSH: Duration = Duration::from_secs(2);
 /// How long between two tries to open a pull.
 const REOPEN: Duration = Duration::from_millis(500);
 
@@ -107,7 +109,7 @@ impl Worker {
             () = self.watch_cache() => {}
         }
         // Acknowledgements are only queued until here.
-        self.executor.broker.client.flush().await.ok();
+        timeout(FLUSH, self.executor.broker.client.flush()).await.ok();
     }
 
     async fn pull_until_stop(&self, running: &TaskTracker) {

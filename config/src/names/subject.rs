@@ -93,6 +93,12 @@ impl Namespace {
         format!("{self}.cancel.{group}")
     }
 
+    /// Items that are stored as they were published: the transform passes over a subject that
+    /// holds a literal wildcard, and no consumer is ever handed them.
+    pub fn stray_filter(&self) -> String {
+        format!("{self}.item.>")
+    }
+
     /// What a queue's consumer is handed.
     pub fn work_filter(&self, queue: &Queue) -> String {
         format!("{self}.work.{queue}.>")

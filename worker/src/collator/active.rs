@@ -22,6 +22,8 @@ use crate::tally::{Event, Logged, Tally, Verdict};
 
 /// How often the collator looks after what no event tells.
 const UPKEEP: Duration = Duration::from_secs(1);
+/// How often the collator removes what no worker will ever be handed.
+const SWEEP: Duration = Duration::from_secs(30);
 /// The most groups whose progress is told at once.
 const TOLD_AT_ONCE: usize = 256;
 /// A purge that makes others wait is followed by so many times its length of rest.
@@ -85,6 +87,7 @@ impl Active {
     pub(super) async fn run(mut self) {
         let mut progress = interval(self.settings.progress_every);
         let mut upkeep = interval(UPKEEP);
+        let mut sweep = interval(SWEEP);
         progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
         upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -94,6 +97,7 @@ impl Active {
                 Some(Ok(done)) = self.chores.join_next() => self.finish(done).await,
                 _ = progress.tick() => self.tell_progress().await,
                 _ = upkeep.tick() => self.begin(Chore::Look),
+                _ = sweep.tick() => self.begin(Chore::Sweep),
             }
             self.start_collations();
             self.clean();
@@ -118,7 +122,11 @@ impl Active {
         if key == Key::Mark(Mark::Done) && self.tally.get(group).is_none() {
             return;
         }
-        let event = event(key, &message);
+        let event = event(key, &message).unwrap_or_else(|| {
+            let subject = message.subject.to_string();
+            self.begin(Chore::Unmark { subject, seq });
+            Event::Other
+        });
         let is_outcome = matches!(event, Event::Outcome { .. });
         if let (true, Key::Outcome(id)) = (is_outcome, key) {
             let decided = self.tally.get(group).is_some_and(|live| live.is_decided());
@@ -268,22 +276,20 @@ impl Active {
 }
 
 /// What an entry of the log says.
-fn event(key: Key, message: &async_nats::Message) -> Event {
+/// `None` for a mark that is malformed.
+fn event(key: Key, message: &async_nats::Message) -> Option<Event> {
     let read = match key {
         Key::Outcome(id) => {
             let failed = wire::is_failed(message.headers.as_ref());
-            return Event::Outcome { id, failed };
+            return Some(Event::Outcome { id, failed });
         }
-        Key::Try(..) | Key::Mark(Mark::Done) => return Event::Other,
+        Key::Try(..) | Key::Mark(Mark::Done) => return Some(Event::Other),
         Key::Mark(Mark::Seal) => serde_json::from_slice(&message.payload).map(Event::Sealed),
         Key::Mark(Mark::End) => {
             serde_json::from_slice(&message.payload).map(|end: End| Event::Ended(end.state))
         }
     };
-    read.unwrap_or_else(|error| {
-        tracing::warn!(subject = %message.subject, %error, "a forged mark is passed over");
-        Event::Other
-    })
+    read.ok()
 }
 
 /// Collates until it is done. Storage that is out of reach comes back, or the lease is lost and

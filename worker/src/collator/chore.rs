@@ -21,6 +21,10 @@ const VERIFY_AFTER: u64 = 1_000;
 pub(super) enum Chore {
     /// Look at the cache's stream.
     Look,
+    /// Remove items that no worker can ever be handed.
+    Sweep,
+    /// Remove a mark that is none: write-once, it would keep the true one out for ever.
+    Unmark { subject: String, seq: u64 },
     /// Remove dead entries from the log that was created then.
     Purge(Purge, String),
     /// Ask the leader whether a group has a result.
@@ -54,6 +58,10 @@ impl Active {
         let broker = self.broker.clone();
         match chore {
             Chore::Look => self.chores.spawn(async move { look(&broker).await }),
+            Chore::Sweep => self.chores.spawn(async move { sweep(&broker).await }),
+            Chore::Unmark { subject, seq } => {
+                self.chores.spawn(async move { unmark(&broker, &subject, seq).await })
+            }
             Chore::Purge(purge, log) => {
                 self.chores.spawn(async move { remove(&broker, purge, &log).await })
             }
@@ -167,6 +175,25 @@ async fn look(broker: &Broker) -> Done {
         Ok(info) => Done::Looked(info),
         Err(_) => Done::Nothing,
     }
+}
+
+async fn sweep(broker: &Broker) -> Done {
+    let ns = &broker.namespace;
+    match broker.purge(&ns.items_stream(), Some(&ns.stray_filter()), None).await {
+        Ok(0) => {}
+        Ok(removed) => tracing::warn!(removed, "items on malformed subjects are removed"),
+        Err(error) => tracing::debug!(%error, "not swept"),
+    }
+    Done::Nothing
+}
+
+async fn unmark(broker: &Broker, subject: &str, seq: u64) -> Done {
+    let stream = broker.namespace.cache_stream();
+    match broker.purge(&stream, Some(subject), Some(seq + 1)).await {
+        Ok(_) => tracing::warn!(subject, "a malformed mark is removed"),
+        Err(error) => tracing::warn!(subject, %error, "a malformed mark is not removed"),
+    }
+    Done::Nothing
 }
 
 /// Purges until the server says that it is done: a time-out says nothing, and again does no

@@ -103,6 +103,25 @@ impl Collation {
 
     async fn write(&self, verdict: &Verdict, kept: Option<&[Stored]>) -> Result<Collated, Failed> {
         let mut draft = self.draft(verdict);
+        let nuids = [draft.list.nuid().to_owned(), draft.records.nuid().to_owned()];
+        if let Err(failed) = self.fill(verdict, kept, &mut draft).await {
+            // Nothing is committed yet: the next try begins with chunks of its own.
+            self.remove_chunks(&nuids).await;
+            return Err(failed);
+        }
+        let collated = self.commit(verdict, draft).await?;
+        if let Collated::Conflict(_) = collated {
+            self.remove_chunks(&nuids).await;
+        }
+        Ok(collated)
+    }
+
+    async fn fill(
+        &self,
+        verdict: &Verdict,
+        kept: Option<&[Stored]>,
+        draft: &mut Draft,
+    ) -> Result<(), Failed> {
         draft.list.write(draft.encoding.list_open()).await?;
         draft.records.write(draft.encoding.list_open()).await?;
         match kept {
@@ -111,18 +130,12 @@ impl Collation {
                     draft.add(verdict, stored).await?;
                 }
             }
-            None => self.read_again(verdict, &mut draft).await?,
+            None => self.read_again(verdict, draft).await?,
         }
-        let written = draft.ok + draft.failed;
-        if written != verdict.counted {
-            return Err(Failed::Mismatch { found: written, counted: verdict.counted });
+        match draft.ok + draft.failed {
+            found if found == verdict.counted => Ok(()),
+            found => Err(Failed::Mismatch { found, counted: verdict.counted }),
         }
-        let orphans = [draft.list.nuid().to_owned(), draft.records.nuid().to_owned()];
-        let collated = self.commit(verdict, draft).await?;
-        if let Collated::Conflict(_) = collated {
-            self.remove_chunks(&orphans).await;
-        }
-        Ok(collated)
     }
 
     fn draft(&self, verdict: &Verdict) -> Draft {

@@ -72,10 +72,7 @@ async fn seal(broker: &Broker, group: &str, message: &Message) -> jetstream::Ack
     };
     match write_mark(broker, group, Mark::Seal, &seal).await {
         Ok(()) => jetstream::AckKind::Ack,
-        Err(Refusal::Already) => {
-            compare(broker, group, &seal).await;
-            jetstream::AckKind::Ack
-        }
+        Err(Refusal::Already) => compare(broker, group, &seal).await,
         Err(refusal) => {
             tracing::warn!(group, ?refusal, "the seal is not stored yet");
             jetstream::AckKind::Nak(Some(Duration::from_secs(1)))
@@ -84,14 +81,20 @@ async fn seal(broker: &Broker, group: &str, message: &Message) -> jetstream::Ack
 }
 
 /// The first seal counts; another total is told, since somebody is wrong.
-async fn compare(broker: &Broker, group: &str, seal: &Seal) {
+async fn compare(broker: &Broker, group: &str, seal: &Seal) -> jetstream::AckKind {
+    let again = jetstream::AckKind::Nak(Some(Duration::from_secs(1)));
     let ns = &broker.namespace;
     let subject = ns.entry_subject(group, Entry::Mark(Mark::Seal));
-    let Ok(Some(first)) = broker.last_message(&ns.cache_stream(), &subject).await else {
-        return;
+    let Ok(first) = broker.last_message(&ns.cache_stream(), &subject).await else {
+        return again;
     };
+    // Gone with its group since the refusal: what came was late.
+    let Some(first) = first else {
+        return jetstream::AckKind::Ack;
+    };
+    // No seal at all: it is about to be removed, and then this one has its place.
     let Ok(first) = serde_json::from_slice::<Seal>(&first.payload()) else {
-        return;
+        return again;
     };
     if first.total != seal.total {
         let reason = format!(
@@ -101,6 +104,7 @@ async fn compare(broker: &Broker, group: &str, seal: &Seal) {
         tracing::warn!(group, reason);
         broker.tell(group, "conflict", &json!({ "reason": reason })).await;
     }
+    jetstream::AckKind::Ack
 }
 
 /// Ends a group: the mark first, so that it is decided, then its waiting items go.
