@@ -47,3 +47,21 @@ mod cli;
 
 /// What people do to the object store.
 mod results;
+
+/// A plain NATS client submits and reads, every subject and header written out.
+mod plain;
+
+/// What breaks the protocol ends as a visible error, or is refused.
+mod malformed;
+
+/// Both encodings, seals in every order, the wire as it is written down.
+mod protocol;
+
+/// Doubles, late writers, ids used again, ends that are not completion.
+mod duplicates;
+
+/// Two collators, takeovers, replays, large groups, expiry.
+mod collators;
+
+/// Retries, time-outs, stops, aborts, limits.
+mod workers;

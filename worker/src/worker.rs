@@ -204,7 +204,11 @@ impl Worker {
         };
         let soft = (max as f64 * self.executor.settings.soft_limit) as u64;
         let left = soft.saturating_sub(info.state.bytes);
-        let outcome = info.state.bytes.checked_div(info.state.messages).unwrap_or(0).max(256);
+        // An empty cache tells nothing of the outcomes to come: begin slowly.
+        let outcome = match info.state.messages {
+            0..16 => 16 << 10,
+            messages => (info.state.bytes / messages).max(256),
+        };
         let fits = usize::try_from(left / outcome / 4).unwrap_or(usize::MAX);
         fits.saturating_sub(self.executor.hand.len())
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jetiter_config::broker::Broker;
 use jetiter_config::names::{Entry as Key, Mark};
 use jetiter_config::settings;
-use jetiter_config::wire::{self, End, Progress, Summary};
+use jetiter_config::wire::{self, End, Progress, State, Summary};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
@@ -118,8 +118,9 @@ impl Active {
         let Some((group, key)) = self.broker.namespace.parse_entry(&message.subject) else {
             return;
         };
-        // Most often our own, behind the group's end: it goes by itself.
-        if key == Key::Mark(Mark::Done) && self.tally.get(group).is_none() {
+        // Our own, behind the group's end: it goes by itself.
+        let goes = wire::header(message.headers.as_ref(), wire::TTL).is_some();
+        if goes && key == Key::Mark(Mark::Done) && self.tally.get(group).is_none() {
             return;
         }
         let event = event(key, &message).unwrap_or_else(|| {
@@ -286,7 +287,9 @@ fn event(key: Key, message: &async_nats::Message) -> Option<Event> {
         Key::Try(..) | Key::Mark(Mark::Done) => return Some(Event::Other),
         Key::Mark(Mark::Seal) => serde_json::from_slice(&message.payload).map(Event::Sealed),
         Key::Mark(Mark::End) => {
-            serde_json::from_slice(&message.payload).map(|end: End| Event::Ended(end.state))
+            let end = serde_json::from_slice::<End>(&message.payload).ok()?;
+            // Only the tally says that a group is complete.
+            return (end.state != State::Complete).then_some(Event::Ended(end.state));
         }
     };
     read.ok()
