@@ -18,11 +18,11 @@ test: lint ## all that CI runs: lint, then every test against a real nats-server
 	@server="$$(tools/nats-server)"; \
 	export JETITER_NATS_SERVER="$$server"; \
 	echo "cargo test with $$server"; \
-	cargo test --workspace --locked
+	cargo test --workspace --locked --features crash-points
 
 lint: need-cargo ## formatting, clippy and the documentation, every warning an error
 	cargo fmt --all -- --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 
 tools: ## get nats-server and the nats command line client into .tools, print where they are

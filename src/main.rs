@@ -10,6 +10,8 @@ use clap::Parser;
 use cli::{Cli, Command, Exit, Failure, output};
 
 fn main() -> ExitCode {
+    #[cfg(feature = "crash-points")]
+    let _points = fail::FailScenario::setup();
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,

@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod harness;
+mod nodes;
+mod processes;
+mod proxy;
 
 /// The whole way of one group, as the document behind jetiter describes it.
 mod map;
@@ -62,6 +65,12 @@ mod duplicates;
 
 /// Two collators, takeovers, replays, large groups, expiry.
 mod collators;
+
+/// Processes that die between two given lines.
+mod crash;
+
+/// nats-servers that die and come back.
+mod outages;
 
 /// Retries, time-outs, stops, aborts, limits.
 mod workers;

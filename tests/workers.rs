@@ -371,3 +371,28 @@ async fn a_full_items_stream_makes_the_submitter_wait() {
     assert_eq!(values(&engine, &group).await, all.collect::<Vec<_>>());
     engine.is_clean().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_cache_holds_up_the_workers_and_loses_nothing() {
+    let engine = with(|settings| settings.assets.cache_max_bytes = 300_000).await;
+    let runs = Arc::new(AtomicU32::new(0));
+    let mut groups = Vec::new();
+    // All together six times what the cache holds; each group alone fits.
+    for _ in 0..20 {
+        groups.push(submit(&engine, "large", 0..100, &Options::new()).await);
+    }
+    let counted = runs.clone();
+    let large = move |n: u32| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        (n, "x".repeat(1_000))
+    };
+    engine.worker(Functions::new().function("large", large)).await;
+    for group in &groups {
+        let fetched = within(engine.client.fetch::<(u32, String)>(group, FOREVER)).await;
+        let ordered = fetched.unwrap().unwrap().into_ordered();
+        let values: Vec<u32> = ordered.into_iter().map(|(_, value)| value.unwrap().0).collect();
+        assert_eq!(values, (0..100).collect::<Vec<_>>());
+    }
+    assert_eq!(runs.load(Ordering::SeqCst), 2_000, "nothing runs twice because of storage");
+    engine.is_clean().await;
+}

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{Stream, StreamExt};
 use jetiter_config::broker::{Broker, Refusal};
+use jetiter_config::crash_point;
 use jetiter_config::encoding::Encoding;
 use jetiter_config::names::{Entry, Function, GroupId, Mark, Queue};
 use jetiter_config::settings;
@@ -56,6 +57,7 @@ impl Submission<'_> {
                 Some(sent) = in_flight.next() => {
                     let sent: Sent = sent?;
                     bytes -= sent.bytes;
+                    crash_point("client.stored");
                     continue;
                 }
                 argument = arguments.next(), if room || in_flight.is_empty() => argument,
@@ -71,7 +73,9 @@ impl Submission<'_> {
             sent?;
         }
         // Every item is stored: only now is the total true.
+        crash_point("client.sealing");
         self.seal(total).await?;
+        crash_point("client.sealed");
         Ok(total)
     }
 

@@ -5,6 +5,7 @@ pub mod broker;
 pub mod call;
 pub mod connect;
 mod context;
+mod crash;
 pub mod encoding;
 mod error;
 pub mod names;
@@ -13,6 +14,7 @@ pub mod topology;
 pub mod wire;
 
 pub use broker::Broker;
+pub use crash::crash_point;
 pub use error::Error;
 pub use settings::Settings;
 pub use topology::Topology;

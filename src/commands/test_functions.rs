@@ -1,5 +1,8 @@
 //! `test.*`: functions that misbehave in every way that an engine must survive.
 
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jetiter_worker::{Context, Functions};
@@ -26,7 +29,16 @@ pub(super) fn functions() -> Functions {
         .blocking("test.block_ms", block)
         .function("test.spin_ms", spin)
         .function("test.abort", |_: Value| -> () { std::process::abort() })
+        .try_blocking("test.append", append)
         .function("test.bytes", |bytes: usize| "x".repeat(bytes))
+}
+
+/// Adds a line to a file and returns it: afterwards the file says how often each item was run.
+fn append((path, line): (PathBuf, String)) -> io::Result<String> {
+    let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+    // One write of a short line to a file opened for appending is whole, whoever else writes.
+    file.write_all(format!("{line}\n").as_bytes())?;
+    Ok(line)
 }
 
 /// Fails the first so many attempts, then returns the attempt's number.

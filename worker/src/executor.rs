@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use jetiter_config::broker::{Broker, Refusal};
 use jetiter_config::call::{Call, Item, Outcome};
+use jetiter_config::crash_point;
 use jetiter_config::encoding::Encoding;
 use jetiter_config::names::{Delivery, Entry, ItemId};
 use jetiter_config::settings;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::functions::{Functions, timed_out};
 use crate::hand::{Grip, Hand, Held};
+use crate::line::Line;
 
 /// From this delivery on begins are counted: the first two may be a stopping worker's naks or
 /// one unlucky neighbour.
@@ -34,8 +36,12 @@ pub(crate) struct Executor {
     pub(crate) concurrency: u32,
     /// One permit an outcome whose put is not acknowledged.
     pub(crate) puts: Semaphore,
+    /// The outcomes that wait for room in the cache.
+    pub(crate) line: Line,
     /// Begin nothing more.
     pub(crate) stopping: CancellationToken,
+    /// The server knows that nothing more is pulled.
+    pub(crate) closed: CancellationToken,
 }
 
 /// An item's message, read.
@@ -43,6 +49,7 @@ struct Arrival {
     item: Item,
     retries: u32,
     delivered: u64,
+    position: u64,
     /// What is wrong with the message: it gets an error outcome unrun.
     fault: Option<ItemError>,
 }
@@ -60,7 +67,8 @@ impl Executor {
             self.answer(&reply, "+TERM malformed subject").await;
             return;
         };
-        let grip = self.hand.take(arrival.item.clone(), reply);
+        let grip = self.hand.take(arrival.item.clone(), reply, arrival.position);
+        crash_point("worker.taken");
         let (retries, delivered) = (arrival.retries, arrival.delivered);
         if delivered > 1 && self.is_stored(&arrival.item).await {
             // Somebody stored its outcome and died before the ack: running it again would be
@@ -103,7 +111,13 @@ impl Executor {
             attempt: u32::try_from(delivery.delivered).unwrap_or(u32::MAX),
             timeout: timeout.unwrap_or(self.settings.timeout),
         };
-        Some(Arrival { item, retries: retries.unwrap_or(0), delivered: delivery.delivered, fault })
+        Some(Arrival {
+            item,
+            retries: retries.unwrap_or(0),
+            delivered: delivery.delivered,
+            position: sequence,
+            fault,
+        })
     }
 
     /// Saves work and decides nothing: on replicas this read may be stale.
@@ -130,9 +144,15 @@ impl Executor {
         while n <= limit {
             let entry = Entry::Try(item.id, n);
             match self.store_once(item, entry, Bytes::new(), wire::once_headers()).await {
-                Ok(()) => return Some(n),
+                Ok(()) => {
+                    crash_point("worker.counted");
+                    return Some(n);
+                }
                 Err(Refusal::Already) => n += 1,
-                Err(refusal) => self.wait_for_storage(item, &refusal).await,
+                Err(refusal) => {
+                    not_stored(item, &refusal);
+                    sleep(pause()).await;
+                }
             }
         }
         None
@@ -167,8 +187,10 @@ impl Executor {
         }
         let started = Instant::now();
         grip.held.begin();
+        crash_point("worker.begun");
         let outcome = self.functions.call(item.clone()).await;
         grip.held.end();
+        crash_point("worker.ran");
         // A suspect is done when its outcome is stored: the next one may end this process.
         let _alone = alone.then_some(slot);
         let failed = outcome.as_ref().err().map(|error| error.kind);
@@ -201,18 +223,26 @@ impl Executor {
         let mut failed = outcome.is_err();
         let payload = outcome.unwrap_or_else(|error| error_bytes(item.encoding, &error));
         let mut payload = Bytes::from(payload);
+        let place = self.line.place(held.position);
         loop {
+            place.turn().await;
             let headers = wire::outcome_headers(item.encoding, &run, failed);
             let entry = Entry::Outcome(item.id);
             match self.store_once(item, entry, payload.clone(), headers).await {
-                Ok(()) | Err(Refusal::Already) => return self.ack(held).await,
+                Ok(()) | Err(Refusal::Already) => {
+                    crash_point("worker.stored");
+                    return self.ack(held).await;
+                }
                 Err(Refusal::TooLarge(reason)) if !failed => {
                     let message = format!("the value has {} bytes: {reason}", payload.len());
                     let error = ItemError::new(ErrorKind::TooLarge, message);
                     (failed, payload) = (true, error_bytes(item.encoding, &error).into());
                 }
                 // Stays in hand until it is stored: run once is run enough.
-                Err(refusal) => self.wait_for_storage(item, &refusal).await,
+                Err(refusal) => {
+                    not_stored(item, &refusal);
+                    place.refused(pause()).await;
+                }
             }
         }
     }
@@ -227,11 +257,6 @@ impl Executor {
         let subject = self.broker.namespace.entry_subject(item.group.as_str(), entry);
         let _permit = self.puts.acquire().await;
         self.broker.store(subject, headers, payload).await.map(drop)
-    }
-
-    async fn wait_for_storage(&self, item: &Item, refusal: &Refusal) {
-        tracing::warn!(group = %item.group, item = %item.id, ?refusal, "not stored yet, trying again");
-        sleep(Duration::from_millis(rand::random_range(250..750))).await;
     }
 
     fn run_of(&self, item: &Item, started: Instant) -> Run {
@@ -251,6 +276,9 @@ impl Executor {
 
     /// Not begun, and this worker stops: somebody else can have it at once.
     async fn hand_back(&self, held: &Held) {
+        // Sooner, the server would send it to the pull that is being closed, and nobody has it
+        // until `ack_wait` is over.
+        self.closed.cancelled().await;
         self.answer(&held.reply, "-NAK").await;
     }
 
@@ -278,6 +306,14 @@ impl Executor {
         let outcome = Err(timed_out(held.item.timeout));
         self.settle(held, outcome, Instant::now()).await;
     }
+}
+
+fn not_stored(item: &Item, refusal: &Refusal) {
+    tracing::warn!(group = %item.group, item = %item.id, ?refusal, "not stored yet, trying again");
+}
+
+fn pause() -> Duration {
+    Duration::from_millis(rand::random_range(250..750))
 }
 
 fn lost(begins: u32) -> ItemError {

@@ -28,6 +28,8 @@ pub(crate) struct Held {
     pub(crate) item: Item,
     /// Where its acknowledgement goes.
     pub(crate) reply: Subject,
+    /// Its sequence in the items stream.
+    pub(crate) position: u64,
     arrived: Instant,
     began: Mutex<Option<Instant>>,
 }
@@ -62,8 +64,14 @@ impl Hand {
     }
 
     /// Takes an item in hand.
-    pub(crate) fn take(self: &Arc<Self>, item: Item, reply: Subject) -> Grip {
-        let held = Arc::new(Held { item, reply, arrived: Instant::now(), began: Mutex::default() });
+    pub(crate) fn take(self: &Arc<Self>, item: Item, reply: Subject, position: u64) -> Grip {
+        let held = Arc::new(Held {
+            item,
+            reply,
+            position,
+            arrived: Instant::now(),
+            began: Mutex::default(),
+        });
         let key = self.next.fetch_add(1, Ordering::Relaxed);
         self.table().insert(key, held.clone());
         Grip { hand: self.clone(), key, held }

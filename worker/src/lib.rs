@@ -10,6 +10,7 @@ mod executor;
 mod functions;
 mod hand;
 mod handler;
+mod line;
 pub mod math;
 mod pull;
 mod tally;

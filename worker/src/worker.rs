@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::executor::Executor;
 use crate::functions::Functions;
 use crate::hand::Hand;
+use crate::line::Line;
 use crate::pull::{Pull, Pulled};
 
 /// How long a function may hold its thread past its time-out before the item goes on without it.
@@ -75,7 +76,9 @@ impl Worker {
             slots: Arc::new(Semaphore::new(concurrency)),
             concurrency: concurrency as u32,
             puts: Semaphore::new(settings.worker.in_flight),
+            line: Line::default(),
             stopping: CancellationToken::new(),
+            closed: CancellationToken::new(),
             settings: settings.worker.clone(),
         };
         Ok(Worker {
@@ -97,6 +100,7 @@ impl Worker {
                 stop.await;
                 stopping.cancel();
             });
+            self.executor.closed.cancel();
             running.close();
             if timeout(self.executor.settings.grace, running.wait()).await.is_err() {
                 // Silence hands them on: the server gives them to another after `ack_wait`.
@@ -157,21 +161,25 @@ impl Worker {
         }
     }
 
-    /// A third of `ack_wait`, so that two lost ones do no harm.
+    /// A third of `ack_wait`. What came less than half of that ago is told of the next time, when
+    /// it is half of `ack_wait` old: late by another half of it does no harm.
     async fn keep_hand_alive(&self, running: &TaskTracker) {
         let every = self.ack_wait / 3;
-        let mut ticks = interval(every.min(Duration::from_secs(1)));
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut alive = tokio::time::Instant::now();
+        let mut alive = interval(every);
+        let mut look = interval(STUCK_GRACE);
+        alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
-            for held in self.executor.hand.stuck(STUCK_GRACE) {
-                let executor = self.executor.clone();
-                running.spawn(async move { executor.give_up(&held).await });
-            }
-            if alive.elapsed() >= every {
-                alive = tokio::time::Instant::now();
-                self.executor.hand.keep_alive(&self.executor.broker, every).await;
+            tokio::select! {
+                _ = alive.tick() => {
+                    self.executor.hand.keep_alive(&self.executor.broker, every / 2).await;
+                }
+                _ = look.tick() => {
+                    for held in self.executor.hand.stuck(STUCK_GRACE) {
+                        let executor = self.executor.clone();
+                        running.spawn(async move { executor.give_up(&held).await });
+                    }
+                }
             }
         }
     }

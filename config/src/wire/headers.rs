@@ -71,9 +71,13 @@ pub fn header_count(headers: Option<&HeaderMap>, name: &'static str) -> Result<O
     text.parse().map(Some).map_err(|_| malformed(name, text, "a whole number"))
 }
 
-/// A whole number of seconds as the server's TTL header wants it; at least one.
+/// A hundred years, in seconds.
+const LONGEST_TTL: u128 = 100 * 365 * 24 * 60 * 60;
+
+/// A whole number of seconds as the server's TTL header wants it; at least one. At most a hundred
+/// years: the server counts nanoseconds since 1970 in 64 bits and refuses what does not fit.
 pub fn ttl(keep: Duration) -> String {
-    format!("{}s", keep.as_millis().div_ceil(1000).max(1))
+    format!("{}s", keep.as_millis().div_ceil(1000).clamp(1, LONGEST_TTL))
 }
 
 pub(super) fn malformed(what: &str, found: &str, wanted: &str) -> Error {
@@ -95,5 +99,6 @@ mod tests {
     fn a_ttl_is_whole_seconds() {
         assert_eq!(ttl(Duration::from_millis(1)), "1s");
         assert_eq!(ttl(Duration::from_millis(1500)), "2s");
+        assert_eq!(ttl(Duration::MAX), "3153600000s");
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use jetiter_config::broker::Broker;
+use jetiter_config::crash_point;
 use jetiter_config::names::{Entry as Key, Mark};
 use jetiter_config::settings;
 use jetiter_config::wire::{self, End, Progress, State, Summary};
@@ -13,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::buffer::Buffer;
-use super::chore::{Chore, Done};
+use super::chore::{Chore, Done, remove_orphans};
 use super::cleaner::{Cleaner, Dead, Purge};
 use super::collation::{Collated, Collation, Failed};
 use super::follower::{Entry, Followed, Follower};
@@ -39,8 +40,6 @@ struct Decided {
 /// How the collation of a group ended.
 struct Ended {
     group: String,
-    /// A collator before this one may have left chunks.
-    had_orphans: bool,
     collated: Result<Collated, Failed>,
 }
 
@@ -168,12 +167,7 @@ impl Active {
 
     async fn end(&mut self, ended: Ended) {
         match ended.collated {
-            Ok(Collated::Committed { summary, leftovers }) => {
-                if ended.had_orphans || leftovers {
-                    self.begin(Chore::RemoveOrphans(summary));
-                }
-                self.bury(&ended.group);
-            }
+            Ok(Collated::Committed { .. }) => self.bury(&ended.group),
             Ok(Collated::Conflict(winner)) => self.conflict(&ended.group, winner).await,
             Err(error) => {
                 // The tally is not what the log is: read it again from the start.
@@ -254,6 +248,11 @@ impl Active {
         self.follower.is_same(created, last)
     }
 
+    /// How full the log is, if it has a limit.
+    pub(super) fn is_pressed(&mut self, bytes: u64, limit: i64) {
+        self.cleaner.is_pressed(bytes, limit);
+    }
+
     /// Looks at the log anew.
     pub(super) fn reopen_log(&mut self) {
         self.follower.reopen();
@@ -300,8 +299,8 @@ fn event(key: Key, message: &async_nats::Message) -> Option<Event> {
 async fn collate(collation: Collation, decided: Decided) -> Ended {
     let Decided { verdict, kept, mut look_first } = decided;
     let mut pause = Duration::from_millis(100);
+    crash_point("collator.decided");
     loop {
-        let had_orphans = look_first;
         match collation.run(&verdict, kept.as_deref(), look_first).await {
             Err(Failed::Again(reason)) => {
                 tracing::warn!(group = verdict.group, reason, "not collated yet, trying again");
@@ -310,7 +309,15 @@ async fn collate(collation: Collation, decided: Decided) -> Ended {
                 pause = (pause * 2).min(Duration::from_secs(5));
             }
             collated => {
-                return Ended { group: verdict.group, had_orphans, collated };
+                // A collator before this one may have left chunks. They go before the group's
+                // keys, which lead a successor to them.
+                if let Ok(Collated::Committed { summary, leftovers }) = &collated
+                    && (look_first || *leftovers)
+                {
+                    remove_orphans(&collation.broker, summary).await;
+                }
+                let group = verdict.group;
+                return Ended { group, collated };
             }
         }
     }

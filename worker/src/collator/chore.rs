@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jetiter_config::broker::{Broker, StreamInfo};
+use jetiter_config::crash_point;
 use jetiter_config::wire::{State, Summary};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -31,8 +32,6 @@ pub(super) enum Chore {
     Verify { group: String, first: u64 },
     /// Nothing has come for a group for a long time: is something of it waiting?
     AskWaiting { group: String, first: u64, sealed: bool },
-    /// Remove chunks that a dead collator left.
-    RemoveOrphans(Summary),
 }
 
 /// What a chore came to.
@@ -71,9 +70,6 @@ impl Active {
             Chore::AskWaiting { group, first, sealed } => {
                 self.chores.spawn(async move { ask_waiting(&broker, group, first, sealed).await })
             }
-            Chore::RemoveOrphans(summary) => {
-                self.chores.spawn(async move { remove_orphans(&broker, &summary).await })
-            }
         };
     }
 
@@ -111,6 +107,7 @@ impl Active {
         if !self.is_same_log(&info.created, info.state.last_seq) {
             return self.reopen_log();
         }
+        self.is_pressed(info.state.bytes, info.config.max_bytes);
         let Ok(now) = info.ts.parse::<jiff::Timestamp>() else {
             return;
         };
@@ -206,6 +203,7 @@ async fn remove(broker: &Broker, purge: Purge, log: &str) -> Done {
         if info.as_ref().is_ok_and(|info| info.created != log) {
             return Done::Purged(purge, began.elapsed());
         }
+        crash_point("collator.purging");
         let purged = match (&purge, info) {
             (_, Err(error)) => Err(error),
             (Purge::Floor(below), _) => broker.purge(&stream, None, Some(*below)).await,
@@ -215,7 +213,10 @@ async fn remove(broker: &Broker, purge: Purge, log: &str) -> Done {
             }
         };
         match purged {
-            Ok(_) => return Done::Purged(purge, began.elapsed()),
+            Ok(_) => {
+                crash_point("collator.purged");
+                return Done::Purged(purge, began.elapsed());
+            }
             Err(error) => tracing::warn!(?purge, %error, "not purged yet, trying again"),
         }
         sleep(Duration::from_secs(1)).await;
@@ -253,15 +254,15 @@ async fn ask_waiting(broker: &Broker, group: String, first: u64, sealed: bool) -
 }
 
 /// Removes every chunk of the group but the committed ones: a collator that died left them.
-async fn remove_orphans(broker: &Broker, summary: &Summary) -> Done {
+pub(super) async fn remove_orphans(broker: &Broker, summary: &Summary) {
     let ns = &broker.namespace;
     let stream = ns.results_stream();
     let filter = ns.chunks_filter(&summary.group);
     let Ok(Some((_, list))) = broker.object_info(&summary.group).await else {
-        return Done::Nothing;
+        return;
     };
     let Ok(info) = broker.stream_info(&stream, Some(&filter)).await else {
-        return Done::Nothing;
+        return;
     };
     let records = Uploaded::from_text(&summary.records).map(|records| records.nuid);
     let committed = [Some(list.nuid), records].into_iter().flatten();
@@ -271,5 +272,4 @@ async fn remove_orphans(broker: &Broker, summary: &Summary) -> Done {
             broker.purge(&stream, Some(&subject), None).await.ok();
         }
     }
-    Done::Nothing
 }

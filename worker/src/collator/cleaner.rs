@@ -27,6 +27,8 @@ pub(crate) enum Purge {
 #[derive(Debug, Default)]
 pub(crate) struct Cleaner {
     dead: Vec<Dead>,
+    /// The cache has little room left: every dead entry is worth a purge.
+    pressed: bool,
 }
 
 /// As many dead entries among the living make a dear purge worth its price.
@@ -45,6 +47,11 @@ impl Cleaner {
         self.dead.push(dead);
     }
 
+    /// How full the cache is, if it has a limit.
+    pub(crate) fn is_pressed(&mut self, bytes: u64, limit: i64) {
+        self.pressed = u64::try_from(limit).is_ok_and(|limit| limit > 0 && bytes >= limit / 2);
+    }
+
     /// The next purge. `floor` is the first entry that a live group needs, `seen` the last one
     /// that was followed: what lies behind it is nobody's to remove yet. `dear` says whether a
     /// purge that makes others wait may be made now.
@@ -59,7 +66,7 @@ impl Cleaner {
             return Some(Purge::Group(self.dead.swap_remove(together)));
         }
         let weight: u64 = self.dead.iter().map(|dead| dead.entries).sum();
-        if !dear || weight < DEAD_WEIGHT {
+        if !dear || (weight < DEAD_WEIGHT && !self.pressed) {
             return None;
         }
         let heaviest = (0..self.dead.len()).max_by_key(|&i| self.dead[i].entries)?;
@@ -111,6 +118,19 @@ mod tests {
         assert_eq!(cleaner.next(Some(1), 1_000_000, false), None);
         assert_eq!(cleaner.next(Some(1), 1_000_000, true), Some(Purge::Group(heavy)));
         assert_eq!(cleaner.next(Some(1), 1_000_000, true), None, "light enough now");
+    }
+
+    #[test]
+    fn a_cache_that_fills_up_is_cleaned_whatever_it_costs() {
+        let mut cleaner = Cleaner::default();
+        cleaner.bury(dead("a", 2, 9_000, 20));
+        cleaner.is_pressed(1_000, -1);
+        assert_eq!(cleaner.next(Some(1), 10_000, true), None, "no limit");
+        cleaner.is_pressed(499, 1_000);
+        assert_eq!(cleaner.next(Some(1), 10_000, true), None);
+        cleaner.is_pressed(500, 1_000);
+        assert_eq!(cleaner.next(Some(1), 10_000, false), None);
+        assert!(cleaner.next(Some(1), 10_000, true).is_some());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::object_store::ObjectInfo;
 use jetiter_config::broker::Broker;
+use jetiter_config::crash_point;
 use jetiter_config::names::Entry as Key;
 use jetiter_config::wire::{self, Summary};
 
@@ -81,7 +82,9 @@ impl Collation {
             return Ok(collated);
         };
         let leftovers = self.commit_records(&summary).await? || leftovers;
+        crash_point("collator.recorded");
         self.mark_done(&summary).await;
+        crash_point("collator.marked_done");
         self.broker.tell(&verdict.group, "done", &summary).await;
         Ok(Collated::Committed { summary, leftovers })
     }

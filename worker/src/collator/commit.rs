@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::object_store::ObjectInfo;
+use jetiter_config::crash_point;
 use jetiter_config::names::{Entry as Key, Mark, records_object};
 use jetiter_config::wire::{self, Summary};
 
@@ -54,7 +55,10 @@ impl Collation {
         let bucket = self.broker.namespace.results_bucket();
         let metadata = summary.to_metadata();
         let info = list.info(bucket, &verdict.group, description, self.chunk, metadata);
-        match self.publish_metadata(&info, summary.keep_ms, false).await? {
+        crash_point("collator.uploaded");
+        let published = self.publish_metadata(&info, summary.keep_ms, false).await?;
+        crash_point("collator.committed");
+        match published {
             Published::Stored { over } => Ok(Collated::Committed { summary, leftovers: over }),
             Published::Taken(winner) => Ok(self.judge(verdict, *winner)),
         }

@@ -4,13 +4,19 @@ use std::time::Duration;
 
 use async_nats::Message;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
-use jetiter_config::broker::Broker;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use jetiter_config::broker::{Broker, StreamInfo};
 use jetiter_config::names::Delivery;
+use tokio::time::sleep;
 
 use crate::pull::{Pull, Pulled};
 
 /// How many entries may be on their way.
 const WINDOW: usize = 4096;
+
+/// How long between two tries to open the log.
+const REOPEN: Duration = Duration::from_millis(500);
 
 /// A pull consumer on a stream from some sequence on, without acknowledgements.
 pub(crate) async fn read_from(
@@ -66,8 +72,10 @@ pub(crate) fn position(message: Message) -> Option<(u64, Entry)> {
 /// Where in which log.
 pub(crate) struct Follower {
     broker: Broker,
-    stream: String,
     pull: Option<Pull>,
+    /// The opening under way. Kept here, since whoever waits for the next entry may turn to
+    /// something else at any time: begun anew each time, on a slow line it would never end.
+    opening: Option<BoxFuture<'static, Result<Opened, String>>>,
     /// When the log was created; empty before the first look.
     log: String,
     /// The sequence of the last entry seen.
@@ -81,8 +89,8 @@ impl Follower {
     pub(crate) fn new(broker: &Broker) -> Follower {
         Follower {
             broker: broker.clone(),
-            stream: broker.namespace.cache_stream(),
             pull: None,
+            opening: None,
             log: String::new(),
             seen: 0,
             replay_to: 0,
@@ -108,7 +116,7 @@ impl Follower {
     /// Whether the stream is still the log that was followed so far: a restored or re-created
     /// one has another time of creation, or ends before what was seen.
     pub(crate) fn is_same(&self, created: &str, last: u64) -> bool {
-        self.log == created && last >= self.seen
+        is_same(&self.log, self.seen, created, last)
     }
 
     /// The next entry. May be dropped at any await.
@@ -148,29 +156,60 @@ impl Follower {
     }
 
     async fn open(&mut self) -> Followed {
-        match self.try_open().await {
-            Ok(followed) => followed,
+        let opening = self
+            .opening
+            .get_or_insert_with(|| open(self.broker.clone(), self.log.clone(), self.seen).boxed());
+        let opened = opening.await;
+        self.opening = None;
+        match opened {
+            Ok(opened) => self.go_on(opened),
             Err(reason) => {
                 tracing::warn!(reason, "the cache's log can't be followed, trying again");
-                tokio::time::sleep(Duration::from_millis(500)).await;
                 Followed::Nothing
             }
         }
     }
 
-    async fn try_open(&mut self) -> Result<Followed, String> {
-        let info = self.broker.stream_info(&self.stream, None).await.map_err(|e| e.to_string())?;
+    fn go_on(&mut self, opened: Opened) -> Followed {
         let first_look = self.log.is_empty();
-        let same = self.is_same(&info.created, info.state.last_seq);
-        if !same {
+        if !opened.same {
             self.seen = 0;
-            self.replay_to = info.state.last_seq;
+            self.replay_to = opened.info.state.last_seq;
         }
-        let filter = self.broker.namespace.cache_filter();
-        let pull = read_from(&self.broker, &self.stream, filter, self.seen + 1).await?;
-        self.log = info.created;
+        self.log = opened.info.created;
         self.delivered = 0;
-        self.pull = Some(pull);
-        Ok(if same || first_look { Followed::Nothing } else { Followed::Another })
+        self.pull = Some(opened.pull);
+        if opened.same || first_look { Followed::Nothing } else { Followed::Another }
     }
+}
+
+/// A log that was looked at, and a pull on it.
+struct Opened {
+    info: StreamInfo,
+    /// It is the one that was followed so far, and the pull goes on behind what was seen.
+    same: bool,
+    pull: Pull,
+}
+
+async fn open(broker: Broker, log: String, seen: u64) -> Result<Opened, String> {
+    let opened = try_open(&broker, &log, seen).await;
+    if opened.is_err() {
+        sleep(REOPEN).await;
+    }
+    opened
+}
+
+async fn try_open(broker: &Broker, log: &str, seen: u64) -> Result<Opened, String> {
+    let stream = broker.namespace.cache_stream();
+    let info = broker.stream_info(&stream, None).await;
+    let info = info.map_err(|error| error.to_string())?;
+    let same = is_same(log, seen, &info.created, info.state.last_seq);
+    let filter = broker.namespace.cache_filter();
+    let first = if same { seen + 1 } else { 1 };
+    let pull = read_from(broker, &stream, filter, first).await?;
+    Ok(Opened { info, same, pull })
+}
+
+fn is_same(log: &str, seen: u64, created: &str, last: u64) -> bool {
+    log == created && last >= seen
 }

@@ -3,6 +3,7 @@
 use async_nats::Message;
 use async_nats::jetstream;
 use jetiter_config::broker::{Broker, Refusal};
+use jetiter_config::crash_point;
 use jetiter_config::names::{COLLATOR_CONSUMER, Control, Entry, Mark};
 use jetiter_config::wire::{End, Seal, State, once_headers};
 use serde_json::json;
@@ -54,6 +55,7 @@ async fn take(broker: &Broker, message: Message) {
             jetstream::AckKind::Term
         }
     };
+    crash_point("collator.marked");
     let message = jetstream::Message { message, context: broker.jetstream.clone() };
     // Unacknowledged it would come again, find its mark written, and be acknowledged then.
     message.ack_with(answer).await.ok();
@@ -116,6 +118,7 @@ pub(crate) async fn end(broker: &Broker, group: &str, state: State) -> jetstream
             return jetstream::AckKind::Nak(Some(Duration::from_secs(1)));
         }
     }
+    crash_point("collator.ended");
     let ns = &broker.namespace;
     let waiting = ns.waiting_filter(group);
     if let Err(error) = broker.purge(&ns.items_stream(), Some(&waiting), None).await {

@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
 use bytes::{Bytes, BytesMut};
 use jetiter_config::broker::Broker;
-use jetiter_config::wire;
+use jetiter_config::{crash_point, wire};
 use sha2::{Digest, Sha256};
 
 /// How many chunks may be unacknowledged.
@@ -111,6 +111,7 @@ impl Upload {
         }
         let sent = self.broker.publish(self.subject.clone(), headers, chunk).await;
         self.in_flight.push_back(sent.map_err(|error| error.to_string())?);
+        crash_point("collator.chunk");
         Ok(())
     }
 

@@ -1,0 +1,22 @@
+//! Points at which a test ends or stops this process: exactly between two lines of it. Without
+//! the feature `crash-points` nothing of this is compiled in.
+
+/// Ends or stops the process here if the environment's `FAILPOINTS` says so, for instance
+/// `worker.stored=2*off->return(kill)`: `kill` is SIGKILL, `stop` is SIGSTOP.
+#[cfg(feature = "crash-points")]
+pub fn crash_point(name: &str) {
+    use rustix::process::{Signal, getpid, kill_process};
+    fail::fail_point!(name, |signal: Option<String>| {
+        let signal = match signal.as_deref() {
+            Some("stop") => Signal::STOP,
+            _ => Signal::KILL,
+        };
+        // A signal to oneself can't be refused.
+        kill_process(getpid(), signal).ok();
+    });
+}
+
+/// Nothing: this build has no crash points.
+#[cfg(not(feature = "crash-points"))]
+#[inline(always)]
+pub fn crash_point(_name: &str) {}
