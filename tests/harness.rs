@@ -161,12 +161,12 @@ impl Engine {
 
     pub async fn worker(&self, functions: Functions) -> Running {
         let worker = Worker::new(&self.connect().await, functions, &self.settings).await.unwrap();
-        Running::spawn(|stop| async move { worker.run(stop.cancelled_owned()).await })
+        Running::spawn(|stop| async move { worker.run(stop.cancelled_owned()).await.unwrap() })
     }
 
     pub async fn collator(&self) -> Running {
         let collator = Collator::new(&self.connect().await, &self.settings).await.unwrap();
-        Running::spawn(|stop| async move { collator.run(stop.cancelled_owned()).await })
+        Running::spawn(|stop| async move { collator.run(stop.cancelled_owned()).await.unwrap() })
     }
 
     /// A connection of its own, as another process would have.

@@ -66,6 +66,9 @@ mod duplicates;
 /// Two collators, takeovers, replays, large groups, expiry.
 mod collators;
 
+/// No wait is without end.
+mod patience;
+
 /// Processes that die between two given lines.
 mod crash;
 

@@ -19,6 +19,8 @@ use super::cleaner::{Cleaner, Dead, Purge};
 use super::collation::{Collated, Collation, Failed};
 use super::follower::{Entry, Followed, Follower};
 use super::outcome::Stored;
+use crate::error::Error;
+use crate::patience::Patience;
 use crate::tally::{Event, Logged, Tally, Verdict};
 
 /// How often the collator looks after what no event tells.
@@ -60,6 +62,8 @@ pub(super) struct Active {
     pub(super) verified: HashSet<String>,
     /// Groups that were told to be short of items.
     pub(super) short: HashSet<String>,
+    /// With the server.
+    pub(super) patience: Patience,
 }
 
 impl Active {
@@ -79,11 +83,13 @@ impl Active {
             changed: HashSet::new(),
             verified: HashSet::new(),
             short: HashSet::new(),
+            patience: Patience::new(settings.patience),
         }
     }
 
-    /// Works until it is dropped. Everything it knows is in the log: the next one reads it again.
-    pub(super) async fn run(mut self) {
+    /// Works until it is dropped, or until something has failed for too long. Everything it knows
+    /// is in the log: the next one reads it again.
+    pub(super) async fn run(mut self) -> Error {
         let mut progress = interval(self.settings.progress_every);
         let mut upkeep = interval(UPKEEP);
         let mut sweep = interval(SWEEP);
@@ -92,8 +98,16 @@ impl Active {
         loop {
             tokio::select! {
                 followed = self.follower.next() => self.follow(followed),
-                Some(Ok(ended)) = self.collations.join_next() => self.end(ended).await,
-                Some(Ok(done)) = self.chores.join_next() => self.finish(done).await,
+                Some(Ok(ended)) = self.collations.join_next() => {
+                    if let Err(error) = self.end(ended).await {
+                        return error;
+                    }
+                }
+                Some(Ok(done)) = self.chores.join_next() => {
+                    if let Err(error) = self.finish(done).await {
+                        return error;
+                    }
+                }
                 _ = progress.tick() => self.tell_progress().await,
                 _ = upkeep.tick() => self.begin(Chore::Look),
                 _ = sweep.tick() => self.begin(Chore::Sweep),
@@ -161,14 +175,16 @@ impl Active {
                 done_ttl: self.settings.done_ttl,
                 log: self.follower.log().to_owned(),
             };
-            self.collations.spawn(collate(collation, decided));
+            let patience = Patience::new(self.settings.patience);
+            self.collations.spawn(collate(collation, decided, patience));
         }
     }
 
-    async fn end(&mut self, ended: Ended) {
+    async fn end(&mut self, ended: Ended) -> Result<(), Error> {
         match ended.collated {
             Ok(Collated::Committed { .. }) => self.bury(&ended.group),
             Ok(Collated::Conflict(winner)) => self.conflict(&ended.group, winner).await,
+            Err(Failed::GaveUp(error)) => return Err(error),
             Err(error) => {
                 // The tally is not what the log is: read it again from the start.
                 tracing::error!(group = ended.group, %error, "the log was changed under us");
@@ -176,6 +192,7 @@ impl Active {
                 self.forget_all();
             }
         }
+        Ok(())
     }
 
     /// Another result stands under the group's id: it stays, and this one's entries go.
@@ -294,9 +311,8 @@ fn event(key: Key, message: &async_nats::Message) -> Option<Event> {
     read.ok()
 }
 
-/// Collates until it is done. Storage that is out of reach comes back, or the lease is lost and
-/// this ends with it.
-async fn collate(collation: Collation, decided: Decided) -> Ended {
+/// Collates until it is done: storage that is out of reach comes back.
+async fn collate(collation: Collation, decided: Decided, patience: Patience) -> Ended {
     let Decided { verdict, kept, mut look_first } = decided;
     let mut pause = Duration::from_millis(100);
     crash_point("collator.decided");
@@ -304,6 +320,11 @@ async fn collate(collation: Collation, decided: Decided) -> Ended {
         match collation.run(&verdict, kept.as_deref(), look_first).await {
             Err(Failed::Again(reason)) => {
                 tracing::warn!(group = verdict.group, reason, "not collated yet, trying again");
+                let what = format!("collating the group {}", verdict.group);
+                if let Err(error) = patience.failed(&what, reason) {
+                    let collated = Err(Failed::GaveUp(error));
+                    return Ended { group: verdict.group, collated };
+                }
                 look_first = true;
                 sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(5));

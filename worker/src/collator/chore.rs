@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jetiter_config::broker::{Broker, StreamInfo};
+use jetiter_config::broker::{ApiError, Broker, StreamInfo};
 use jetiter_config::crash_point;
 use jetiter_config::wire::{State, Summary};
 use serde_json::json;
@@ -12,6 +12,8 @@ use super::active::Active;
 use super::cleaner::Purge;
 use super::intake;
 use super::upload::Uploaded;
+use crate::error::Error;
+use crate::patience::Patience;
 
 /// The most chores at once.
 const AT_ONCE: usize = 512;
@@ -37,6 +39,7 @@ pub(super) enum Chore {
 /// What a chore came to.
 pub(super) enum Done {
     Looked(StreamInfo),
+    Unanswered(ApiError),
     Purged(Purge, Duration),
     Verified {
         group: String,
@@ -49,6 +52,8 @@ pub(super) enum Done {
         sealed: bool,
         log_end: u64,
     },
+    /// It was tried for too long.
+    GaveUp(Error),
     Nothing,
 }
 
@@ -62,7 +67,8 @@ impl Active {
                 self.chores.spawn(async move { unmark(&broker, &subject, seq).await })
             }
             Chore::Purge(purge, log) => {
-                self.chores.spawn(async move { remove(&broker, purge, &log).await })
+                let patience = Patience::new(self.settings.patience);
+                self.chores.spawn(async move { remove(&broker, purge, &log, patience).await })
             }
             Chore::Verify { group, first } => {
                 self.chores.spawn(async move { verify(&broker, group, first).await })
@@ -73,16 +79,21 @@ impl Active {
         };
     }
 
-    pub(super) async fn finish(&mut self, done: Done) {
+    pub(super) async fn finish(&mut self, done: Done) -> Result<(), Error> {
         match done {
-            Done::Looked(info) => self.upkeep(&info),
+            Done::Looked(info) => {
+                self.patience.worked();
+                self.upkeep(&info);
+            }
+            Done::Unanswered(error) => self.patience.failed("looking at the cache", error)?,
+            Done::GaveUp(error) => return Err(error),
             Done::Purged(purge, took) => self.purged(&purge, took),
             Done::Verified { group, first, result } => self.verified(group, first, result).await,
             Done::NothingWaiting { group, sealed, log_end } => {
                 // What the log holds behind our own position may be what is missing.
                 let unchanged = self.tally.get(&group).is_some_and(|live| !live.is_decided());
                 if !unchanged || self.seen() < log_end {
-                    return;
+                    return Ok(());
                 }
                 match sealed {
                     true => self.tell_short(group).await,
@@ -91,6 +102,7 @@ impl Active {
             }
             Done::Nothing => {}
         }
+        Ok(())
     }
 
     fn abandon(&mut self, group: String) {
@@ -170,7 +182,7 @@ impl Active {
 async fn look(broker: &Broker) -> Done {
     match broker.stream_info(&broker.namespace.cache_stream(), None).await {
         Ok(info) => Done::Looked(info),
-        Err(_) => Done::Nothing,
+        Err(error) => Done::Unanswered(error),
     }
 }
 
@@ -195,7 +207,7 @@ async fn unmark(broker: &Broker, subject: &str, seq: u64) -> Done {
 
 /// Purges until the server says that it is done: a time-out says nothing, and again does no
 /// harm. A stream that was re-created meanwhile has other entries under these sequences.
-async fn remove(broker: &Broker, purge: Purge, log: &str) -> Done {
+async fn remove(broker: &Broker, purge: Purge, log: &str, patience: Patience) -> Done {
     let stream = broker.namespace.cache_stream();
     let began = Instant::now();
     loop {
@@ -217,7 +229,12 @@ async fn remove(broker: &Broker, purge: Purge, log: &str) -> Done {
                 crash_point("collator.purged");
                 return Done::Purged(purge, began.elapsed());
             }
-            Err(error) => tracing::warn!(?purge, %error, "not purged yet, trying again"),
+            Err(error) => {
+                tracing::warn!(?purge, %error, "not purged yet, trying again");
+                if let Err(error) = patience.failed("purging the cache", error) {
+                    return Done::GaveUp(error);
+                }
+            }
         }
         sleep(Duration::from_secs(1)).await;
     }

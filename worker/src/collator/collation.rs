@@ -55,6 +55,9 @@ pub(crate) enum Failed {
     /// The log does not hold what the tally counted: somebody removed entries.
     #[error("the log holds {found} of the {counted} outcomes that were counted")]
     Mismatch { found: u64, counted: u64 },
+    /// It was tried for too long.
+    #[error(transparent)]
+    GaveUp(crate::error::Error),
 }
 
 impl From<String> for Failed {
