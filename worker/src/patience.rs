@@ -46,6 +46,6 @@ mod tests {
         patience.worked();
         tokio::time::advance(Duration::from_secs(61)).await;
         let error = patience.failed("asking", "no answer").unwrap_err();
-        assert_eq!(error.to_string(), "gave up after 61s, asking: no answer");
+        assert_eq!(error.to_string(), "gave up after 1m 1s, asking: no answer");
     }
 }
