@@ -87,7 +87,7 @@ impl Process {
 
     /// Waits until it ends by itself.
     pub async fn ended(mut self) -> ExitStatus {
-        within(self.child.wait()).await.unwrap()
+        within(self.exit()).await
     }
 
     /// SIGSTOP: it does nothing any more until [`wake`](Self::wake), and notices nothing.

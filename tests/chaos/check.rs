@@ -5,17 +5,18 @@ use std::collections::HashSet;
 use jetiter::{ErrorKind, Fetched, ItemId, Record, State};
 use serde_json::Value;
 
-use crate::group::Group;
+use crate::group::{Group, Way};
 
 /// All that is wrong with a result, in words.
 pub fn result(group: &Group, fetched: &Fetched<Value>) -> Vec<String> {
     let mut wrong = Vec::new();
     let summary = &fetched.summary;
     let (items, listed) = (group.items as usize, fetched.list.len());
-    if summary.state != State::Complete {
-        wrong.push(format!("it ended as {:?}", summary.state));
-    } else if listed != items {
-        wrong.push(format!("its list has {listed} values for {items} items"));
+    match summary.state {
+        State::Complete if listed == items && summary.total == Some(group.items) => {}
+        State::Complete => wrong.push(format!("its list has {listed} values for {items} items")),
+        State::Cancelled if group.way == Way::Cancelled => {}
+        state => wrong.push(format!("it ended as {state:?}")),
     }
     if fetched.records.len() != listed {
         wrong.push(format!("{} records for {listed} values", fetched.records.len()));

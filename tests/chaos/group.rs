@@ -1,5 +1,7 @@
 //! Groups of known content: what is submitted, how, and what must come of it.
 
+use std::time::Duration;
+
 use jetiter::{Encoding, Function, GroupId};
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -14,6 +16,12 @@ pub struct Group {
     pub what: What,
     pub items: u32,
     pub encoding: Encoding,
+    /// When what is special about its way happens, counted from its begin.
+    pub after: Duration,
+    /// How many items a submitter stores before it is killed.
+    pub stored: u32,
+    /// Its result is not kept for ever.
+    pub expires: bool,
     /// How often a failed item is tried again.
     pub retries: u32,
     /// The file that `test.append` appends to.
@@ -26,6 +34,15 @@ pub struct Group {
 pub enum Way {
     /// By the client.
     Once,
+    /// By the client, and all items a second time with other message ids: meanwhile, or when the
+    /// group is finished already.
+    Twice,
+    /// The seal before its items, by a plain publish.
+    SealedFirst,
+    /// By a `jetiter map` that is killed, then by the client, which takes it up again.
+    TakenUp,
+    /// By the client, and it is cancelled meanwhile.
+    Cancelled,
 }
 
 /// What its items do.
@@ -38,6 +55,18 @@ pub enum What {
     Sleep,
 }
 
+impl Way {
+    pub fn name(self) -> &'static str {
+        match self {
+            Way::Once => "by the client",
+            Way::Twice => "submitted twice",
+            Way::SealedFirst => "sealed before their items",
+            Way::TakenUp => "submitter killed, taken up",
+            Way::Cancelled => "cancelled meanwhile",
+        }
+    }
+}
+
 impl Group {
     pub fn random(rng: &mut StdRng, id: &str, runs: String) -> Group {
         let what = match rng.random_range(0..10) {
@@ -47,7 +76,16 @@ impl Group {
             7..9 => What::Echo,
             _ => What::Sleep,
         };
+        let way = match rng.random_range(0..20) {
+            0..10 => Way::Once,
+            10..13 => Way::Twice,
+            13..15 => Way::SealedFirst,
+            15..18 => Way::TakenUp,
+            _ => Way::Cancelled,
+        };
         let items = match rng.random_range(0..20) {
+            // Enough of them that the cancel finds it on its way.
+            _ if way == Way::Cancelled => 500,
             0 => 0,
             1..5 => 1,
             5..10 => 7,
@@ -57,10 +95,21 @@ impl Group {
         };
         Group {
             id: id.parse().unwrap(),
-            way: Way::Once,
+            way,
             what,
             items,
-            encoding: if rng.random() { Encoding::Cbor } else { Encoding::Json },
+            // The program speaks JSON, and one group has one encoding.
+            encoding: match way != Way::TakenUp && rng.random() {
+                true => Encoding::Cbor,
+                false => Encoding::Json,
+            },
+            after: Duration::from_millis(match way {
+                // Soon: most groups take less than a second.
+                Way::Cancelled => rng.random_range(0..300),
+                _ => rng.random_range(0..2_000),
+            }),
+            stored: rng.random_range(0..=items),
+            expires: rng.random_range(0..4) == 0,
             retries: if what == What::Fail { rng.random_range(0..3) } else { 0 },
             runs,
         }
@@ -102,6 +151,11 @@ impl Group {
             What::Fail => Err(self.line(index)),
             What::Echo | What::Sleep => Ok(self.argument(index)),
         }
+    }
+
+    /// Whether the client may find it finished before it has submitted it.
+    pub fn may_exist(&self) -> bool {
+        matches!(self.way, Way::TakenUp | Way::Cancelled)
     }
 
     /// Names one item among all of a run.

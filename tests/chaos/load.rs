@@ -3,20 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jetiter::{Client, ClientError, FOREVER, Fetched, Options};
+use jetiter::{Broker, Client, ClientError, FOREVER, Fetched, Options};
 use serde_json::Value;
-use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
-use crate::group::{Group, Way};
+use crate::group::Group;
 use crate::plan;
 use crate::stage::Stage;
 
 /// How many groups one submitter has on their way at once.
-const AT_ONCE: usize = 12;
+const AT_ONCE: usize = 8;
 /// How long before a submission that found no server is taken up again.
 const AGAIN: Duration = Duration::from_millis(300);
+
+/// How long results that expire are kept: longer than any run.
+const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A group that was begun, and who waits for its result.
 pub struct Submitted {
@@ -26,15 +29,17 @@ pub struct Submitted {
 
 /// One submitter, with a connection of its own.
 pub struct Submitter {
-    stage: Arc<Stage>,
+    pub stage: Arc<Stage>,
+    pub broker: Broker,
     name: String,
     client: Client,
 }
 
 impl Submitter {
     pub async fn start(stage: &Arc<Stage>, number: usize) -> Submitter {
-        let client = Client::new(stage.engine.connect().await, &stage.engine.settings).await;
-        Submitter { stage: stage.clone(), name: format!("s{number}"), client: client.unwrap() }
+        let broker = stage.engine.connect().await;
+        let client = Client::new(broker.clone(), &stage.engine.settings).await.unwrap();
+        Submitter { stage: stage.clone(), broker, name: format!("s{number}"), client }
     }
 
     /// Submits group after group until peace; what was begun is finished.
@@ -43,33 +48,42 @@ impl Submitter {
         let mut rng = plan::rng(self.stage.seed, &self.name);
         let room = Arc::new(Semaphore::new(AT_ONCE));
         let peace = self.stage.peace.clone();
+        let submitter = Arc::new(self);
+        let mut submissions = JoinSet::new();
         for number in 0.. {
-            let group = Group::random(&mut rng, &format!("{}-{number}", self.name), runs.clone());
+            let id = format!("{}-{number}", submitter.name);
+            let group = Group::random(&mut rng, &id, runs.clone());
             let permit = peace.run_until_cancelled(room.clone().acquire_owned()).await;
             let Some(Ok(permit)) = permit else { break };
-            let (client, id) = (self.client.clone(), group.id.clone());
-            let reader = tokio::spawn(async move {
-                let _permit = permit;
-                client.fetch(&id, FOREVER).await
-            });
-            let submitted = Submitted { group: group.clone(), reader };
-            self.stage.groups.lock().unwrap().push(submitted);
-            if let Err(problem) = self.submit(&group).await {
-                self.stage.journal.wrong(format!("{} is not submitted: {problem}", group.id));
-            }
+            submitter.read(group.clone(), permit);
+            submissions.spawn(submitter.clone().begin(group));
         }
+        submissions.join_all().await;
     }
 
-    async fn submit(&self, group: &Group) -> Result<(), String> {
-        match group.way {
-            Way::Once => self.by_client(group).await,
+    /// Waits for a group's result from now on.
+    fn read(&self, group: Group, permit: OwnedSemaphorePermit) {
+        let (client, id) = (self.client.clone(), group.id.clone());
+        let reader = tokio::spawn(async move {
+            let _permit = permit;
+            client.fetch(&id, FOREVER).await
+        });
+        self.stage.groups.lock().unwrap().push(Submitted { group, reader });
+    }
+
+    async fn begin(self: Arc<Self>, group: Group) {
+        if let Err(problem) = self.submit(&group).await {
+            self.stage.journal.wrong(format!("{} is not submitted: {problem}", group.id));
         }
     }
 
     /// As often as it takes: a submission that is broken off is taken up by the same one again.
-    async fn by_client(&self, group: &Group) -> Result<(), String> {
+    pub async fn by_client(&self, group: &Group) -> Result<(), String> {
         let options = Options::new().group(group.id.clone()).encoding(group.encoding);
-        let options = options.retries(group.retries);
+        let mut options = options.retries(group.retries);
+        if group.expires {
+            options = options.cached(KEPT);
+        }
         let function = group.function();
         for tries in 0.. {
             let submitted =
@@ -77,7 +91,7 @@ impl Submitter {
             match submitted {
                 Ok(_) => break,
                 // The one before was whole, and only its last answer was lost.
-                Err(ClientError::GroupExists { .. }) if tries > 0 => break,
+                Err(ClientError::GroupExists { .. }) if tries > 0 || group.may_exist() => break,
                 Err(error @ (ClientError::Config(_) | ClientError::Api { .. })) => {
                     let text = format!("{} is broken off and taken up again: {error}", group.id);
                     self.stage.journal.note(&text);

@@ -16,6 +16,8 @@ mod processes;
 mod account;
 /// The command line.
 mod args;
+/// What must be true at the end.
+mod audit;
 /// What a result must be.
 mod check;
 /// Groups of known content.
@@ -30,6 +32,8 @@ mod players;
 mod servers;
 /// What all share.
 mod stage;
+/// Groups that are submitted in special ways.
+mod ways;
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -38,10 +42,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use account::Account;
 use args::{Args, NAME};
+use audit::audit;
 use load::Submitter;
 use nodes::Nodes;
 use players::{Kind, Player};
@@ -98,14 +103,20 @@ async fn run(args: &Args, seed: u64) -> bool {
         sleep(Duration::from_secs(args.seconds)).await;
         stage.peace.cancel();
     });
-    for submitter in submitters {
-        submitter.await.unwrap();
+    let peace = Instant::now();
+    let deadline = peace + Duration::from_secs(args.settle);
+    for mut submitter in submitters {
+        if timeout_at(deadline, &mut submitter).await.map(Result::unwrap).is_err() {
+            stage.journal.wrong("a submitter does not end; its last group is among the unfinished");
+            submitter.abort();
+        }
     }
-    let account = Account::of(args, &stage).await;
+    let mut account = audit(args, &stage, peace, deadline).await;
     stage.end.cancel();
     for player in players {
         player.await.unwrap();
     }
+    account.wrong = stage.journal.wrongs();
     tell(args, stage, account, &what)
 }
 

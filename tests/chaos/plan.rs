@@ -15,6 +15,8 @@ pub enum Fault {
     Freeze,
     /// SIGTERM, and a start after a while.
     Restart,
+    /// SIGKILL by itself, at a crash point. Chance says when: no plan holds it.
+    AtPoint,
 }
 
 /// One fault.
@@ -49,12 +51,12 @@ pub fn rng(seed: u64, whose: &str) -> StdRng {
 impl Plan {
     /// For one worker or collator.
     pub fn of_process(seed: u64, name: &str) -> Plan {
-        Plan { rng: rng(seed, name), among: 1, calm: 4_000, freeze: 5_000, down: 1_500 }
+        Plan { rng: rng(seed, name), among: 1, calm: 3_000, freeze: 5_000, down: 1_500 }
     }
 
     /// For so many servers: one after the other, so that two are never down at once.
     pub fn of_servers(seed: u64, among: usize) -> Plan {
-        Plan { rng: rng(seed, "servers"), among, calm: 6_000, freeze: 6_000, down: 3_000 }
+        Plan { rng: rng(seed, "servers"), among, calm: 3_000, freeze: 5_000, down: 2_500 }
     }
 
     fn millis(&mut self, least: u64, most: u64) -> Duration {

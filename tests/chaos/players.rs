@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,16 @@ use crate::stage::Stage;
 
 /// What `jetiter` ends with when it can't do its work: here, when no server answers at its start.
 const FAILED: i32 = 2;
+const KILLED: i32 = 9;
+/// Where a process kills itself now and then, in a build with crash points: between two lines that
+/// no kill by the clock would meet.
+const WORKER_POINTS: &str = "worker.taken=0.01%return(kill);worker.counted=0.1%return(kill);\
+    worker.begun=0.01%return(kill);worker.ran=0.01%return(kill);worker.stored=0.01%return(kill)";
+const COLLATOR_POINTS: &str = "collator.marked=0.5%return(kill);collator.ended=5%return(kill);\
+    collator.decided=0.5%return(kill);collator.chunk=0.5%return(kill);\
+    collator.uploaded=0.5%return(kill);collator.committed=0.5%return(kill);\
+    collator.recorded=0.5%return(kill);collator.marked_done=0.5%return(kill);\
+    collator.purging=0.5%return(kill);collator.purged=0.5%return(kill)";
 /// A process told to end must be gone by then: its grace time, and the last acknowledgements.
 const TO_END: Duration = Duration::from_secs(30);
 
@@ -68,7 +79,7 @@ impl Player {
                 self.process.signal(Signal::CONT);
                 return;
             }
-            Fault::Kill => self.process.signal(Signal::KILL),
+            Fault::Kill | Fault::AtPoint => self.process.signal(Signal::KILL),
             Fault::Restart => self.process.signal(Signal::TERM),
         }
         self.is_gone().await;
@@ -91,9 +102,13 @@ impl Player {
 
     fn ended_by_itself(&self, status: ExitStatus) {
         let text = format!("{} ended by itself: {status}", self.name());
-        match status.code() {
-            Some(FAILED) => self.stage.journal.note(&text),
-            _ => self.stage.journal.wrong(text),
+        let journal = &self.stage.journal;
+        if status.code() == Some(FAILED) {
+            journal.note(&text);
+        } else if cfg!(feature = "crash-points") && status.signal() == Some(KILLED) {
+            journal.fault(self.kind.name(), self.number, Fault::AtPoint, Duration::ZERO);
+        } else {
+            journal.wrong(text);
         }
     }
 
@@ -136,8 +151,10 @@ impl Kind {
 }
 
 fn start(stage: &Stage, kind: Kind) -> Process {
-    match kind {
-        Kind::Worker => stage.engine.worker_process(),
-        Kind::Collator => stage.engine.collator_process(),
-    }
+    let (arguments, points): (&[&str], _) = match kind {
+        Kind::Worker => (&["worker", "--test-functions"], WORKER_POINTS),
+        Kind::Collator => (&["collator"], COLLATOR_POINTS),
+    };
+    let points = if stage.peace.is_cancelled() { "" } else { points };
+    stage.engine.process_with(arguments, &[("FAILPOINTS", points)])
 }

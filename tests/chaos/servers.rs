@@ -28,13 +28,13 @@ async fn suffer(nodes: &mut Nodes, stage: &Stage, step: Step) {
     stage.journal.fault("server", who, fault, lasts);
     match fault {
         Fault::Freeze => nodes.freeze(who),
-        Fault::Kill => nodes.kill(who),
+        Fault::Kill | Fault::AtPoint => nodes.kill(who),
         Fault::Restart => nodes.stop(who).await,
     }
     stage.peace.run_until_cancelled(sleep(lasts)).await;
     match fault {
         Fault::Freeze => nodes.thaw(who),
-        Fault::Kill | Fault::Restart => nodes.start(who),
+        _ => nodes.start(who),
     }
     // Time for the server to notice that it lags, before it is asked whether it is healthy.
     sleep(Duration::from_millis(500)).await;
