@@ -5,7 +5,11 @@ MAKEFLAGS += --no-print-directory
 # cargo shares out the cores itself, and warns of a jobserver that `make -j` announces but keeps shut.
 unexport MAKEFLAGS MFLAGS
 
-.PHONY: help demo test lint tools clean-data need-cargo
+SECONDS ?= 60
+NODES ?= 1
+RUNS ?= 1
+
+.PHONY: help demo test chaos lint tools clean-data need-cargo
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -19,6 +23,12 @@ test: lint ## all that CI runs: lint, then every test against a real nats-server
 	export JETITER_NATS_SERVER="$$server"; \
 	echo "cargo test with $$server"; \
 	cargo test --workspace --locked --features crash-points
+
+chaos: need-cargo ## kill and freeze everything at random: SECONDS=60 NODES=1|3 RUNS=1 SEED=any JSON=file
+	@server="$$(tools/nats-server)"; \
+	export JETITER_NATS_SERVER="$$server"; \
+	cargo test --locked --features crash-points --test chaos -- --seconds $(SECONDS) \
+	  --nodes $(NODES) --runs $(RUNS) --seed $(or $(SEED),$$RANDOM$$RANDOM) $(if $(JSON),--json $(JSON))
 
 lint: need-cargo ## formatting, clippy and the documentation, every warning an error
 	cargo fmt --all -- --check

@@ -191,15 +191,19 @@ impl Engine {
         let ns = &self.broker.namespace;
         eventually("the cache is empty", async || self.cache_keys().await.is_empty()).await;
         assert_eq!(self.subjects(&ns.items_stream(), ">").await, [""; 0], "no item is left");
+        let no_orphan = async || self.orphan_chunks().await.is_empty();
+        eventually("no orphan chunk is left", no_orphan).await;
+    }
+
+    /// The chunks that belong to no object.
+    pub async fn orphan_chunks(&self) -> Vec<String> {
+        let ns = &self.broker.namespace;
         let store = self.broker.jetstream.get_object_store(ns.results_bucket()).await.unwrap();
         let objects: Vec<_> = store.list().await.unwrap().try_collect().await.unwrap();
         let owned: Vec<_> = objects.iter().map(|info| ns.chunk_subject(&info.nuid)).collect();
-        let chunks = ns.chunk_subject(">");
-        eventually("no orphan chunk is left", async || {
-            let chunks = self.subjects(&ns.results_stream(), &chunks).await;
-            chunks.iter().all(|subject| owned.contains(subject))
-        })
-        .await;
+        let mut chunks = self.subjects(&ns.results_stream(), &ns.chunk_subject(">")).await;
+        chunks.retain(|subject| !owned.contains(subject));
+        chunks
     }
 }
 

@@ -1,5 +1,6 @@
 //! The program in processes of its own, that can be killed, stopped and told to end.
 
+use std::fs::File;
 use std::io::Read;
 use std::process::{ExitStatus, Stdio};
 
@@ -86,7 +87,7 @@ impl Process {
 
     /// Waits until it ends by itself.
     pub async fn ended(mut self) -> ExitStatus {
-        within(self.child.wait()).await.unwrap()
+        within(self.exit()).await
     }
 
     /// SIGSTOP: it does nothing any more until [`wake`](Self::wake), and notices nothing.
@@ -113,11 +114,21 @@ impl Process {
     /// What it has said on standard error.
     pub fn log(&self) -> String {
         let mut text = String::new();
-        self.log.reopen().unwrap().read_to_string(&mut text).unwrap();
+        self.log_file().read_to_string(&mut text).unwrap();
         text
     }
 
-    fn signal(&self, signal: Signal) {
+    /// The same, to be read also when the process is gone.
+    pub fn log_file(&self) -> File {
+        self.log.reopen().unwrap()
+    }
+
+    /// Waits until it ends, however long that takes.
+    pub async fn exit(&mut self) -> ExitStatus {
+        self.child.wait().await.unwrap()
+    }
+
+    pub fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).unwrap();
     }
 

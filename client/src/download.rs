@@ -1,0 +1,96 @@
+//! Reads an object's bytes, through whatever befalls the server meanwhile.
+
+use std::time::Duration;
+
+use async_nats::jetstream::object_store::ObjectInfo;
+use jetiter_config::broker::Broker;
+use tokio::io::AsyncReadExt;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::wait::{UNANSWERED, look};
+
+/// Without a byte for so long the download begins anew.
+const SILENCE: Duration = Duration::from_secs(10);
+/// How long between two tries.
+const AGAIN: Duration = Duration::from_millis(250);
+/// So often a whole object with a wrong digest may come from a replica that lags.
+const WRONG: u32 = 8;
+
+/// The object's bytes; `None` when it has gone since it was looked for. An error says why it will
+/// not come, or did not come for a minute.
+pub(crate) async fn download(broker: &Broker, object: &str) -> Result<Option<Vec<u8>>, String> {
+    let began = Instant::now();
+    let mut wrong = 0;
+    loop {
+        let failed = match read(broker, object).await {
+            Ok(bytes) => return Ok(Some(bytes)),
+            Err(failed) => failed,
+        };
+        // A replica may lag behind the leader, a server may die in between: the leader's word
+        // says whether it is worth another try.
+        match look(broker, object).await {
+            Ok(None) => return Ok(None),
+            Ok(Some(info)) => whole(broker, &info).await?,
+            Err(error) => tracing::debug!(object, %error, "no answer, trying again"),
+        }
+        wrong += u32::from(failed.wrong);
+        if wrong == WRONG || began.elapsed() > UNANSWERED {
+            return Err(failed.reason);
+        }
+        tracing::debug!(object, reason = failed.reason, "not read yet, trying again");
+        sleep(AGAIN).await;
+    }
+}
+
+/// Why one try brought nothing.
+struct Failed {
+    reason: String,
+    /// All bytes came, and they are not what was committed.
+    wrong: bool,
+}
+
+impl<E: std::error::Error> From<E> for Failed {
+    fn from(error: E) -> Failed {
+        Failed { reason: error.to_string(), wrong: false }
+    }
+}
+
+async fn read(broker: &Broker, object: &str) -> Result<Vec<u8>, Failed> {
+    let bucket = broker.namespace.results_bucket();
+    let store = broker.jetstream.get_object_store(bucket).await?;
+    let mut reader = store.get(object).await?;
+    let size = reader.info().size;
+    let mut bytes = Vec::with_capacity(size);
+    loop {
+        let came = bytes.len();
+        match timeout(SILENCE, reader.read_buf(&mut bytes)).await {
+            Ok(Ok(0)) => return Ok(bytes),
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                let wrong = error.kind() == std::io::ErrorKind::InvalidData;
+                return Err(Failed { wrong, ..error.into() });
+            }
+            Err(_) => {
+                let reason = format!("only {came} of its {size} bytes came");
+                return Err(Failed { reason, wrong: false });
+            }
+        }
+    }
+}
+
+/// Chunks that somebody removed, or that expired, never come.
+async fn whole(broker: &Broker, info: &ObjectInfo) -> Result<(), String> {
+    let ns = &broker.namespace;
+    let chunks = ns.chunk_subject(&info.nuid);
+    let Ok(stored) = broker.stream_info(&ns.results_stream(), Some(&chunks)).await else {
+        return Ok(());
+    };
+    let there: u64 = stored.state.subjects.values().sum();
+    match there < info.chunks as u64 {
+        true => Err(format!(
+            "{there} of the {} chunks of its {} bytes are there",
+            info.chunks, info.size
+        )),
+        false => Ok(()),
+    }
+}
