@@ -4,9 +4,12 @@ use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
+use std::time::Duration;
+
+use jetiter::Settings;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::{eventually, server_binary};
+use crate::harness::{Engine, eventually, server_binary};
 
 /// One nats-server, or a cluster of three.
 pub struct Nodes {
@@ -54,6 +57,23 @@ impl Nodes {
         (0..count).for_each(|node| nodes.start(node));
         nodes.are_ready().await;
         nodes
+    }
+
+    /// An engine on these servers, with times as short as the harness has them.
+    pub async fn engine(&self, change: impl FnOnce(&mut Settings)) -> Engine {
+        let mut settings = Settings { server: self.urls(), ..Settings::default() };
+        settings.assets.ack_wait = Duration::from_secs(2);
+        settings.assets.lease = Duration::from_secs(2);
+        settings.collator.done_ttl = Duration::from_secs(1);
+        change(&mut settings);
+        Engine::on(settings).await
+    }
+
+    /// kill -9, and up again on the store that is left.
+    pub async fn kill_and_restart(&mut self, node: usize) {
+        self.kill(node);
+        self.start(node);
+        self.are_ready().await;
     }
 
     /// The addresses of all, as `server` in the settings takes them.
