@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::active::Active;
 use super::cleaner::Purge;
 use super::intake;
+use super::sweep;
 use super::upload::Uploaded;
 use crate::error::Error;
 use crate::patience::Patience;
@@ -62,7 +63,10 @@ impl Active {
         let broker = self.broker.clone();
         match chore {
             Chore::Look => self.chores.spawn(async move { look(&broker).await }),
-            Chore::Sweep => self.chores.spawn(async move { sweep(&broker).await }),
+            Chore::Sweep => self.chores.spawn(async move {
+                sweep::run(&broker).await;
+                Done::Nothing
+            }),
             Chore::Unmark { subject, seq } => {
                 self.chores.spawn(async move { unmark(&broker, &subject, seq).await })
             }
@@ -184,16 +188,6 @@ async fn look(broker: &Broker) -> Done {
         Ok(info) => Done::Looked(info),
         Err(error) => Done::Unanswered(error),
     }
-}
-
-async fn sweep(broker: &Broker) -> Done {
-    let ns = &broker.namespace;
-    match broker.purge(&ns.items_stream(), Some(&ns.stray_filter()), None).await {
-        Ok(0) => {}
-        Ok(removed) => tracing::warn!(removed, "items on malformed subjects are removed"),
-        Err(error) => tracing::debug!(%error, "not swept"),
-    }
-    Done::Nothing
 }
 
 async fn unmark(broker: &Broker, subject: &str, seq: u64) -> Done {

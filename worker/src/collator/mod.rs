@@ -11,6 +11,7 @@ mod follower;
 mod intake;
 mod lease;
 mod outcome;
+mod sweep;
 mod upload;
 
 use jetiter_config::broker::Broker;
