@@ -13,6 +13,8 @@ pub fn crash_point(name: &str) {
         };
         // A signal to oneself can't be refused.
         kill_process(getpid(), signal).ok();
+        // SIGSTOP is taken by whichever thread comes first: this one must not go on meanwhile.
+        std::thread::park_timeout(std::time::Duration::from_millis(100));
     });
 }
 
