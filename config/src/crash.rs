@@ -10,18 +10,12 @@ pub fn crash_point(name: &str) {
     fail::fail_point!(name, |signal: Option<String>| {
         let stop = signal.as_deref() == Some("stop");
         // A signal to oneself can't be refused.
-<<<<<<< HEAD
-        kill_process(getpid(), signal).ok();
-        // SIGSTOP is taken by whichever thread comes first: this one must not go on meanwhile.
-        std::thread::park_timeout(std::time::Duration::from_millis(100));
-=======
         kill_process(getpid(), if stop { Signal::STOP } else { Signal::KILL }).ok();
         if stop {
             // Another thread may be the one that takes it, a moment later: this one must not
             // get beyond the point until then.
             std::thread::sleep(std::time::Duration::from_millis(200));
         }
->>>>>>> b37994ac41afb0cbab635c4d98ac81828db8bfb8
     });
 }
 
