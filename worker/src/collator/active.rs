@@ -1,7 +1,7 @@
 //! The collator at work: the shell around the tally. One loop owns all state; whatever takes
 //! time runs beside it and reports back.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use jetiter_config::broker::Broker;
@@ -18,6 +18,7 @@ use super::chore::{Chore, Done, remove_orphans};
 use super::cleaner::{Cleaner, Dead, Purge};
 use super::collation::{Collated, Collation, Failed};
 use super::follower::{Entry, Followed, Follower};
+use super::full::FullAlarm;
 use super::outcome::Stored;
 use crate::error::Error;
 use crate::patience::Patience;
@@ -60,10 +61,11 @@ pub(super) struct Active {
     changed: HashSet<String>,
     /// Live groups that have no result, by the leader's word.
     pub(super) verified: HashSet<String>,
-    /// Groups that were told to be short of items.
-    pub(super) short: HashSet<String>,
+    /// Groups that were told to be short of items, and when.
+    pub(super) short: HashMap<String, Instant>,
     /// With the server.
     pub(super) patience: Patience,
+    pub(super) full: FullAlarm,
 }
 
 impl Active {
@@ -82,8 +84,9 @@ impl Active {
             dear_again: Instant::now(),
             changed: HashSet::new(),
             verified: HashSet::new(),
-            short: HashSet::new(),
+            short: HashMap::new(),
             patience: Patience::new(settings.patience),
+            full: FullAlarm::new(),
         }
     }
 

@@ -18,6 +18,8 @@ use crate::patience::Patience;
 
 /// The most chores at once.
 const AT_ONCE: usize = 512;
+/// How often a group is told to be short of items at most.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
 /// A group this old is asked about: most are finished by then.
 const VERIFY_AFTER: u64 = 1_000;
 
@@ -124,6 +126,15 @@ impl Active {
             return self.reopen_log();
         }
         self.is_pressed(info.state.bytes, info.config.max_bytes);
+        if self.full.look(info) {
+            let (bytes, groups) = (info.state.bytes, self.tally.iter().count());
+            tracing::error!(
+                bytes,
+                groups,
+                "the cache is nearly full and no outcome comes: raise assets.cache_max_bytes \
+                 (jetiter init), or seal or cancel a group"
+            );
+        }
         let Ok(now) = info.ts.parse::<jiff::Timestamp>() else {
             return;
         };
@@ -137,7 +148,7 @@ impl Active {
                 if now.saturating_sub(live.started) > VERIFY_AFTER {
                     due.push(Chore::Verify { group: group.to_owned(), first: live.first });
                 }
-            } else if silent > if sealed { short } else { abandon } && !self.short.contains(group) {
+            } else if silent > if sealed { short } else { abandon } && !self.was_told(group) {
                 let group = group.to_owned();
                 due.push(Chore::AskWaiting { group, first: live.first, sealed });
             }
@@ -179,7 +190,14 @@ impl Active {
         );
         tracing::warn!(group, reason);
         self.broker.tell(&group, "short", &json!({ "reason": reason })).await;
-        self.short.insert(group);
+        self.short.insert(group, Instant::now());
+    }
+
+    /// Whether a group was told to be short a moment ago. Later it is told again: somebody may
+    /// wait now who did not then.
+    fn was_told(&self, group: &str) -> bool {
+        let again = self.settings.short_after.max(TELL_AGAIN);
+        self.short.get(group).is_some_and(|told| told.elapsed() < again)
     }
 }
 

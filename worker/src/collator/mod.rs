@@ -8,6 +8,7 @@ mod collation;
 mod commit;
 mod draft;
 mod follower;
+mod full;
 mod intake;
 mod lease;
 mod outcome;
