@@ -1,5 +1,7 @@
 //! Groups of numbers: `math.floor` of each index and a half is the index.
 
+use std::io::Write;
+
 use jetiter::{FOREVER, GroupId, Options};
 
 use crate::harness::{Engine, eventually, within};
@@ -20,6 +22,13 @@ pub async fn is_right(engine: &Engine, group: &GroupId, items: u32) {
     let ordered = fetched.into_ordered().into_iter();
     let values: Vec<u32> = ordered.map(|(_, value)| value.unwrap()).collect();
     assert_eq!(values, (0..items).collect::<Vec<_>>(), "{group}");
+}
+
+/// A file with the same arguments, as `jetiter map --from` reads it.
+pub fn arguments_file(items: u32) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    arguments(items).for_each(|argument| writeln!(file, "{argument:?}").unwrap());
+    file
 }
 
 /// Submits a group and waits for its result.

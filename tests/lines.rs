@@ -20,12 +20,6 @@ async fn with_proxy(lease: Duration) -> (Nodes, Engine, Proxy, Engine) {
     (nodes, engine, proxy, behind)
 }
 
-impl Process {
-    async fn says(&self, words: &str) {
-        eventually(words, async || self.log().contains(words)).await;
-    }
-}
-
 impl Proxy {
     /// Cuts all connections; this one's end is waited for, since a moment might be missed.
     async fn cut(&self, process: &Process) {
@@ -60,7 +54,10 @@ async fn a_worker_whose_line_swallows_is_succeeded_and_works_again() {
     let (_nodes, engine, proxy, behind) = with_proxy(Duration::from_secs(2)).await;
     let _collator = engine.collator_process();
     let held = behind.worker_process();
+    is_mapped(&engine, 1).await;
+    held.stop().await;
     let group = submit(&engine, 10_000).await;
+    held.wake();
     are_stored(&engine, 500).await;
     proxy.set(Line::Swallow);
     assert!(engine.client.read(&group, Duration::ZERO).await.unwrap().is_none());
@@ -122,17 +119,20 @@ async fn a_connection_that_nobody_ends_is_given_up_by_all() {
     let worker = behind.worker_process();
     let collator = behind.collator_process();
     is_mapped(&engine, 100).await;
-    let group = submit(&engine, 5_000).await;
+    worker.stop().await;
+    let group = submit(&engine, 10_000).await;
     let printing = behind.process(&["result", group.as_str(), "--wait", "forever"]);
     let waiting = waits(&behind, &group).await;
     until_wait(&nodes, &engine, &group).await;
+    worker.wake();
     are_stored(&engine, 1_000).await;
     proxy.set(Line::Lost);
+    assert!(engine.client.read(&group, Duration::ZERO).await.unwrap().is_none());
     for process in [&worker, &collator] {
         process.says("disconnected from NATS").await;
     }
-    is_list(&printing.printed().await, 5_000);
-    assert_eq!(within(waiting).await.unwrap(), 5_000);
-    is_right(&engine, &group, 5_000).await;
+    is_list(&printing.printed().await, 10_000);
+    assert_eq!(within(waiting).await.unwrap(), 10_000);
+    is_right(&engine, &group, 10_000).await;
     is_clean_again(&engine).await;
 }

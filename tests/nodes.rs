@@ -151,6 +151,11 @@ impl Nodes {
         }
     }
 
+    /// Whether the server says that all is well with it.
+    pub async fn is_healthy(&self, node: usize) -> bool {
+        healthy(self.ports[node].monitor).await
+    }
+
     /// Waits until so many connections listen on a subject of the first server.
     pub async fn until_heard(&self, subject: &str, listeners: usize) {
         let (port, quoted) = (self.ports[0].monitor, format!("\"{subject}\""));

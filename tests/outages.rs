@@ -1,12 +1,13 @@
 //! nats-servers that are killed and come back: everybody goes on without being restarted.
 
-use std::io::Write;
 use std::time::Duration;
 
 use jetiter::{Broker, FOREVER, GroupId, Options};
 use tokio::time::{Instant, sleep};
 
-use crate::groups::{arguments, is_clean_again, is_list, is_mapped, is_right, submit};
+use crate::groups::{
+    arguments, arguments_file, is_clean_again, is_list, is_mapped, is_right, submit,
+};
 use crate::harness::{eventually, within};
 use crate::nodes::Nodes;
 use crate::plain::Plain;
@@ -14,13 +15,6 @@ use crate::plain::Plain;
 /// The last sequence that a stream has given; 0 while the server is away.
 async fn last(broker: &Broker, stream: &str) -> u64 {
     broker.stream_info(stream, None).await.map_or(0, |info| info.state.last_seq)
-}
-
-/// A file with the arguments of so many items, as `jetiter map --from` reads it.
-fn numbers(items: u32) -> tempfile::NamedTempFile {
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    arguments(items).for_each(|argument| writeln!(file, "{argument:?}").unwrap());
-    file
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,7 +46,7 @@ async fn a_server_killed_again_and_again_under_load_loses_nothing() {
     let engine = nodes.engine(|_| {}).await;
     let [_first, _second] = [engine.worker_process(), engine.worker_process()];
     let _collator = engine.collator_process();
-    let numbers = numbers(15_000);
+    let numbers = arguments_file(15_000);
     let from = numbers.path().to_str().unwrap();
     let map = engine.process(&["map", "math.floor", "--group", "mapped", "--from", from]);
     let client = engine.client.clone();

@@ -120,6 +120,11 @@ impl Process {
         .await;
     }
 
+    /// Waits until it has said these words on standard error.
+    pub async fn says(&self, words: &str) {
+        eventually(words, async || self.log().contains(words)).await;
+    }
+
     /// What it has said on standard error.
     pub fn log(&self) -> String {
         let mut text = String::new();

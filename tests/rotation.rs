@@ -10,7 +10,7 @@ use nkeys::KeyPair;
 use serde_json::{Value, json};
 
 use crate::groups::{arguments, is_clean_again, is_list, is_mapped};
-use crate::harness::{eventually, within};
+use crate::harness::within;
 use crate::nodes::Nodes;
 
 /// What a server's configuration says of its users, and the file that one of them logs in with.
@@ -69,7 +69,7 @@ async fn is_replaced(setting: &str, old: Login, new: Login) {
     nodes.reload(&new.config);
     let refused = format!("refuses the {setting} in {}", path(file.path()));
     for process in [worker, collator, &waiting] {
-        eventually(&refused, async || process.log().contains(&refused)).await;
+        process.says(&refused).await;
         for secret in [&old.secret, &new.secret] {
             assert!(!process.log().contains(secret), "{}", process.log());
         }

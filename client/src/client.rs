@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -258,6 +259,7 @@ impl Remote {
             function,
             options,
             nonce: GroupId::random().into(),
+            told: AtomicBool::new(false),
         };
         submission.run(arguments).await.map(drop)
     }
