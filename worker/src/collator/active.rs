@@ -89,7 +89,7 @@ impl Active {
 
     /// Works until it is dropped, or until something has failed for too long. Everything it knows
     /// is in the log: the next one reads it again.
-    pub(super) async fn run(mut self) -> Error {
+    pub(super) async fn run(&mut self) -> Error {
         let mut progress = interval(self.settings.progress_every);
         let mut upkeep = interval(UPKEEP);
         let mut sweep = interval(SWEEP);
@@ -115,6 +115,12 @@ impl Active {
             self.start_collations();
             self.clean();
         }
+    }
+
+    /// Another one works now. What is under way ends beside it: cut off, it would leave chunks
+    /// that a successor, which may have finished those groups, does not look for any more.
+    pub(super) fn leave(mut self) {
+        self.collations.detach_all();
     }
 
     fn follow(&mut self, followed: Followed) {
