@@ -170,12 +170,28 @@ impl Broker {
         stream: &str,
         subject: &str,
     ) -> Result<Option<StoredMessage>, ApiError> {
+        self.message(stream, &serde_json::json!({ "last_by_subj": subject })).await
+    }
+
+    /// The leader's word on the message with a sequence.
+    pub async fn message_at(
+        &self,
+        stream: &str,
+        seq: u64,
+    ) -> Result<Option<StoredMessage>, ApiError> {
+        self.message(stream, &serde_json::json!({ "seq": seq })).await
+    }
+
+    async fn message(
+        &self,
+        stream: &str,
+        request: &serde_json::Value,
+    ) -> Result<Option<StoredMessage>, ApiError> {
         #[derive(Deserialize)]
         struct Answer {
             message: StoredMessage,
         }
-        let request = serde_json::json!({ "last_by_subj": subject });
-        match self.api(format!("STREAM.MSG.GET.{stream}"), &request).await {
+        match self.api(format!("STREAM.MSG.GET.{stream}"), request).await {
             Ok(Answer { message }) => Ok(Some(message)),
             Err(error) if error.is(ErrorCode::NO_MESSAGE_FOUND) => Ok(None),
             Err(error) => Err(error),

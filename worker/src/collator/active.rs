@@ -38,6 +38,7 @@ struct Decided {
     verdict: Verdict,
     kept: Option<Vec<Stored>>,
     look_first: bool,
+    at: Instant,
 }
 
 /// How the collation of a group ended.
@@ -92,7 +93,7 @@ impl Active {
 
     /// Works until it is dropped, or until something has failed for too long. Everything it knows
     /// is in the log: the next one reads it again.
-    pub(super) async fn run(mut self) -> Error {
+    pub(super) async fn run(&mut self) -> Error {
         let mut progress = interval(self.settings.progress_every);
         let mut upkeep = interval(UPKEEP);
         let mut sweep = interval(SWEEP);
@@ -118,6 +119,12 @@ impl Active {
             self.start_collations();
             self.clean();
         }
+    }
+
+    /// Another one works now. What is under way ends beside it: cut off, it would leave chunks
+    /// that a successor, which may have finished those groups, does not look for any more.
+    pub(super) fn leave(mut self) {
+        self.collations.detach_all();
     }
 
     fn follow(&mut self, followed: Followed) {
@@ -158,7 +165,8 @@ impl Active {
                 // Nothing kept and nothing to read: an empty group.
                 let kept = if verdict.outcomes == 0 { Some(Vec::new()) } else { kept };
                 let look_first = self.follower.is_replay(verdict.first);
-                self.waiting.push_back(Decided { verdict, kept, look_first });
+                let at = Instant::now();
+                self.waiting.push_back(Decided { verdict, kept, look_first, at });
             }
             None if is_outcome && !self.changed.contains(group) => {
                 self.changed.insert(group.to_owned());
@@ -177,6 +185,7 @@ impl Active {
                 chunk: self.settings.chunk,
                 done_ttl: self.settings.done_ttl,
                 log: self.follower.log().to_owned(),
+                decided: decided.at,
             };
             let patience = Patience::new(self.settings.patience);
             self.collations.spawn(collate(collation, decided, patience));
@@ -185,7 +194,7 @@ impl Active {
 
     async fn end(&mut self, ended: Ended) -> Result<(), Error> {
         match ended.collated {
-            Ok(Collated::Committed { .. }) => self.bury(&ended.group),
+            Ok(Collated::Committed { .. } | Collated::Void) => self.bury(&ended.group),
             Ok(Collated::Conflict(winner)) => self.conflict(&ended.group, winner).await,
             Err(Failed::GaveUp(error)) => return Err(error),
             Err(error) => {
@@ -316,7 +325,7 @@ fn event(key: Key, message: &async_nats::Message) -> Option<Event> {
 
 /// Collates until it is done: storage that is out of reach comes back.
 async fn collate(collation: Collation, decided: Decided, patience: Patience) -> Ended {
-    let Decided { verdict, kept, mut look_first } = decided;
+    let Decided { verdict, kept, mut look_first, .. } = decided;
     let mut pause = Duration::from_millis(100);
     crash_point("collator.decided");
     loop {

@@ -282,7 +282,8 @@ async fn ask_waiting(broker: &Broker, group: String, first: u64, sealed: bool) -
     }
 }
 
-/// Removes every chunk of the group but the committed ones: a collator that died left them.
+/// Removes every chunk of the group but the committed ones: a collator that died left them. Only
+/// while this result stands: under an id that is used again chunks may be on their way.
 pub(super) async fn remove_orphans(broker: &Broker, summary: &Summary) {
     let ns = &broker.namespace;
     let stream = ns.results_stream();
@@ -290,6 +291,9 @@ pub(super) async fn remove_orphans(broker: &Broker, summary: &Summary) {
     let Ok(Some((_, list))) = broker.object_info(&summary.group).await else {
         return;
     };
+    if list.deleted || Summary::from_metadata(&list.metadata).as_ref() != Some(summary) {
+        return;
+    }
     let Ok(info) = broker.stream_info(&stream, Some(&filter)).await else {
         return;
     };

@@ -49,11 +49,13 @@ impl Collator {
                 () = &mut stop => return Ok(()),
             };
             tracing::info!(name = self.name, "this collator works");
+            let mut active = Active::new(&self.broker, &self.settings);
             let failed = tokio::select! {
-                error = Active::new(&self.broker, &self.settings).run() => Err(error),
+                error = active.run() => Err(error),
                 error = intake::run(&self.broker, patience) => Err(error),
                 () = lease.keep() => {
                     tracing::warn!("the lease is lost, standing by");
+                    active.leave();
                     continue;
                 }
                 () = &mut stop => Ok(()),
