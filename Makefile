@@ -9,7 +9,7 @@ SECONDS ?= 60
 NODES ?= 1
 RUNS ?= 1
 
-.PHONY: help demo test chaos lint tools clean-data need-cargo
+.PHONY: help demo test chaos recovery lint tools clean-data need-cargo
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -29,6 +29,10 @@ chaos: need-cargo ## kill and freeze everything at random: SECONDS=60 NODES=1|3 
 	export JETITER_NATS_SERVER="$$server"; \
 	cargo test --locked --features crash-points --test chaos -- --seconds $(SECONDS) \
 	  --nodes $(NODES) --runs $(RUNS) --seed $(or $(SEED),$$RANDOM$$RANDOM) $(if $(JSON),--json $(JSON))
+
+recovery: need-cargo ## print how long the death of a worker, a collator and a server is felt
+	@JETITER_NATS_SERVER="$$(tools/nats-server)" cargo test --locked --features crash-points --test e2e -- \
+	  --ignored --nocapture --test-threads 1 recovery::
 
 lint: need-cargo ## formatting, clippy and the documentation, every warning an error
 	cargo fmt --all -- --check

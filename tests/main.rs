@@ -67,6 +67,9 @@ mod duplicates;
 /// Two collators, takeovers, replays, large groups, expiry.
 mod collators;
 
+/// How long a death is felt.
+mod recovery;
+
 /// No wait is without end.
 mod patience;
 
