@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -120,6 +121,12 @@ impl Nodes {
         }
     }
 
+    /// Leaves the servers' logs and stores where they are.
+    pub fn keep(&mut self) -> &Path {
+        self.dir.disable_cleanup(true);
+        self.dir.path()
+    }
+
     /// How many servers there are, running or not.
     pub fn len(&self) -> usize {
         self.ports.len()
@@ -160,9 +167,13 @@ impl Drop for Running {
 }
 
 impl Ports {
-    /// Three that nobody uses now.
+    /// Three that nobody uses now, below those that the system gives to connections: a client that
+    /// tries a dead server again and again might be given its port, and keep it.
     fn free() -> Ports {
-        let free = || TcpListener::bind("127.0.0.1:0").unwrap();
+        let free = || {
+            let ports = std::iter::repeat_with(|| rand::random_range(20_000..30_000));
+            ports.flat_map(|port: u16| TcpListener::bind(("127.0.0.1", port))).next().unwrap()
+        };
         let listeners = [free(), free(), free()];
         let [client, route, monitor] =
             listeners.each_ref().map(|listener| listener.local_addr().unwrap().port());
