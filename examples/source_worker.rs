@@ -62,6 +62,6 @@ async fn run() -> Result<(), Box<dyn Error>> {
     tracing::info!(queue = settings.worker.queue, "working");
 
     // At the signal it hands back what it has not begun and finishes what it has.
-    worker.run(stop).await;
+    worker.run(stop).await?;
     Ok(())
 }

@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
 use crate::harness::{Engine, Server, eventually, within};
+use crate::plain::Plain;
 
 /// What a run of the program came to.
 struct Ran {
@@ -304,4 +305,28 @@ async fn up_starts_a_server_and_ends_cleanly() {
     let gone = async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err();
     eventually("its server has ended", gone).await;
     assert!(data.path().join("nats").exists(), "its data stays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_is_told_that_items_are_missing() {
+    let engine = Engine::with(|settings| {
+        settings.collator.short_after = std::time::Duration::from_secs(1);
+    })
+    .await;
+    let map = engine.process(&["map", "--group", "g", "math.floor", "0.5", "1.5", "2.5"]);
+    let items = engine.broker.namespace.items_stream();
+    eventually("it is sealed", async || engine.subjects(&items, ">").await.len() == 2).await;
+    // Somebody removes the first two.
+    engine.broker.purge(&items, None, Some(3)).await.unwrap();
+    engine.worker(jetiter::math::functions()).await;
+    engine.collator().await;
+    let told = "2 of its 3 items are missing";
+    eventually("it is told", async || map.log().contains(told)).await;
+    let result = engine.process(&["result", "g", "--wait", "forever"]);
+    eventually("it is told again", async || result.log().contains(told)).await;
+    let plain = Plain::of(&engine).await;
+    plain.items("g", 0..2).await;
+    assert!(map.ended().await.success());
+    assert!(result.ended().await.success());
+    engine.is_clean().await;
 }

@@ -1,6 +1,7 @@
 //! End to end, against a real nats-server: one server for the whole run, a namespace per test.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
+mod groups;
 mod harness;
 mod nodes;
 mod processes;
@@ -66,11 +67,26 @@ mod duplicates;
 /// Two collators, takeovers, replays, large groups, expiry.
 mod collators;
 
+/// No wait is without end.
+mod patience;
+
 /// Processes that die between two given lines.
 mod crash;
 
 /// nats-servers that die and come back.
 mod outages;
+
+/// Lines that swallow, are cut, and come back.
+mod lines;
+
+/// Streams, buckets and disks that are full.
+mod limits;
+
+/// Clocks that are wrong.
+mod clock;
+
+/// Credentials that are replaced while everything runs.
+mod rotation;
 
 /// Retries, time-outs, stops, aborts, limits.
 mod workers;

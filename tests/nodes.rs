@@ -2,12 +2,15 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
+use std::time::Duration;
+
+use jetiter::Settings;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::{eventually, server_binary};
+use crate::harness::{Engine, eventually, server_binary};
 
 /// One nats-server, or a cluster of three.
 pub struct Nodes {
@@ -57,6 +60,23 @@ impl Nodes {
         nodes
     }
 
+    /// An engine on these servers, with times as short as the harness has them.
+    pub async fn engine(&self, change: impl FnOnce(&mut Settings)) -> Engine {
+        let mut settings = Settings { server: self.urls(), ..Settings::default() };
+        settings.assets.ack_wait = Duration::from_secs(2);
+        settings.assets.lease = Duration::from_secs(2);
+        settings.collator.done_ttl = Duration::from_secs(1);
+        change(&mut settings);
+        Engine::on(settings).await
+    }
+
+    /// kill -9, and up again on the store that is left.
+    pub async fn kill_and_restart(&mut self, node: usize) {
+        self.kill(node);
+        self.start(node);
+        self.are_ready().await;
+    }
+
     /// The addresses of all, as `server` in the settings takes them.
     pub fn urls(&self) -> String {
         (0..self.ports.len()).map(|node| self.url(node)).collect::<Vec<_>>().join(",")
@@ -73,8 +93,7 @@ impl Nodes {
     /// Starts a server on the store that it had before.
     pub fn start(&mut self, node: usize) {
         assert!(self.running[node].is_none(), "node {node} runs");
-        let config = self.dir.path().join(format!("{node}.conf"));
-        std::fs::write(&config, self.config(node)).unwrap();
+        let config = self.write_config(node);
         let script = r#""$@" & pid=$!; echo $pid; cat >/dev/null; kill -9 $pid; wait"#;
         let mut keeper = Command::new("sh")
             .args(["-c", script, "keeper", &server_binary(), "-c", config.to_str().unwrap()])
@@ -88,6 +107,17 @@ impl Nodes {
         let pid = Pid::from_raw(line.trim().parse().unwrap()).unwrap();
         let input = keeper.stdin.take().unwrap();
         self.running[node] = Some(Running { pid, _input: input, keeper });
+    }
+
+    /// Has other words in the configuration from now on; those that run read it again.
+    pub fn reload(&mut self, more: &str) {
+        self.more = more.to_owned();
+        for (node, running) in self.running.iter().enumerate() {
+            self.write_config(node);
+            if let Some(running) = running {
+                kill_process(running.pid, Signal::HUP).unwrap();
+            }
+        }
     }
 
     /// kill -9.
@@ -122,9 +152,25 @@ impl Nodes {
     }
 
     /// Leaves the servers' logs and stores where they are.
+    #[allow(dead_code, reason = "only the chaos run keeps them")]
     pub fn keep(&mut self) -> &Path {
         self.dir.disable_cleanup(true);
         self.dir.path()
+    }
+
+    /// Whether the server says that all is well with it.
+    pub async fn is_healthy(&self, node: usize) -> bool {
+        healthy(self.ports[node].monitor).await
+    }
+
+    /// Waits until so many connections listen on a subject of the first server.
+    pub async fn until_heard(&self, subject: &str, listeners: usize) {
+        let (port, quoted) = (self.ports[0].monitor, format!("\"{subject}\""));
+        eventually("somebody listens", async || {
+            let connections = get(port, "/connz?subs=1").await.unwrap_or_default();
+            connections.matches(&quoted).count() >= listeners
+        })
+        .await;
     }
 
     /// How many servers there are, running or not.
@@ -134,6 +180,12 @@ impl Nodes {
 
     fn pid(&self, node: usize) -> Pid {
         self.running[node].as_ref().expect("it runs").pid
+    }
+
+    fn write_config(&self, node: usize) -> PathBuf {
+        let path = self.dir.path().join(format!("{node}.conf"));
+        std::fs::write(&path, self.config(node)).unwrap();
+        path
     }
 
     fn config(&self, node: usize) -> String {
@@ -182,13 +234,15 @@ impl Ports {
 }
 
 async fn healthy(monitor: u16) -> bool {
+    get(monitor, "/healthz").await.is_some_and(|answer| answer.contains("\"status\":\"ok\""))
+}
+
+/// What a server's monitor answers.
+async fn get(monitor: u16, path: &str) -> Option<String> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let Ok(mut stream) = tokio::net::TcpStream::connect(("127.0.0.1", monitor)).await else {
-        return false;
-    };
-    let request = b"GET /healthz HTTP/1.0\r\n\r\n";
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", monitor)).await.ok()?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.ok()?;
     let mut answer = String::new();
-    stream.write_all(request).await.is_ok()
-        && stream.read_to_string(&mut answer).await.is_ok()
-        && answer.contains("\"status\":\"ok\"")
+    stream.read_to_string(&mut answer).await.ok()?;
+    Some(answer)
 }

@@ -13,6 +13,7 @@ use crate::harness::{Engine, eventually, within};
 pub struct Process {
     child: Child,
     log: tempfile::NamedTempFile,
+    output: tempfile::NamedTempFile,
 }
 
 impl Engine {
@@ -25,6 +26,7 @@ impl Engine {
     pub fn process_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Process {
         let settings = &self.settings;
         let log = tempfile::NamedTempFile::new().unwrap();
+        let output = tempfile::NamedTempFile::new().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_jetiter"));
         command
             .env_clear()
@@ -44,10 +46,10 @@ impl Engine {
             .env("JETITER_WORKER__RETRY_DELAY", millis(settings.worker.retry_delay))
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(output.reopen().unwrap())
             .stderr(log.reopen().unwrap())
             .kill_on_drop(true);
-        Process { child: command.spawn().unwrap(), log }
+        Process { child: command.spawn().unwrap(), log, output }
     }
 
     /// A process that kills or stops itself: `points` is what `FAILPOINTS` says.
@@ -85,6 +87,13 @@ impl Process {
         self.ended().await
     }
 
+    /// Waits until it ends well by itself, and returns what it has printed.
+    pub async fn printed(mut self) -> String {
+        let status = within(self.child.wait()).await.unwrap();
+        assert!(status.success(), "{status}: {}", self.log());
+        std::fs::read_to_string(self.output.path()).unwrap()
+    }
+
     /// Waits until it ends by itself.
     pub async fn ended(mut self) -> ExitStatus {
         within(self.exit()).await
@@ -109,6 +118,11 @@ impl Process {
             stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" T"))
         })
         .await;
+    }
+
+    /// Waits until it has said these words on standard error.
+    pub async fn says(&self, words: &str) {
+        eventually(words, async || self.log().contains(words)).await;
     }
 
     /// What it has said on standard error.

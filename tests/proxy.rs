@@ -6,6 +6,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use crate::harness::Engine;
+
 /// What the proxy does with what it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line {
@@ -13,6 +15,8 @@ pub enum Line {
     Open,
     /// Reads it and passes nothing on; connections stay open: half-open, as a peer sees it.
     Swallow,
+    /// Swallows on the connections that are there, for ever; new ones are passed on.
+    Lost,
     /// Closes every connection and takes no new one for longer than a moment.
     Cut,
 }
@@ -40,13 +44,25 @@ impl Proxy {
         format!("nats://{}", self.address)
     }
 
+    /// The same engine, whose processes reach the server by this line.
+    pub fn engine(&self, engine: &Engine) -> Engine {
+        let (broker, client) = (engine.broker.clone(), engine.client.clone());
+        let mut settings = engine.settings.clone();
+        settings.server = self.url();
+        Engine { broker, settings, client }
+    }
+
     pub fn set(&self, line: Line) {
         self.line.send_replace(line);
     }
 }
 
-async fn pass(client: TcpStream, server: SocketAddr, line: watch::Receiver<Line>) {
+async fn pass(client: TcpStream, server: SocketAddr, mut line: watch::Receiver<Line>) {
     let mut cut = line.clone();
+    if *line.borrow() == Line::Lost {
+        // Others were lost: this one is new.
+        line = watch::channel(Line::Open).1;
+    }
     let both = async {
         let Ok(server) = TcpStream::connect(server).await else { return };
         let (from_client, to_client) = client.into_split();
@@ -68,7 +84,7 @@ async fn copy(
 ) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        let swallow = *line.borrow() == Line::Swallow;
+        let swallow = matches!(*line.borrow(), Line::Swallow | Line::Lost);
         if !swallow && to.write_all(&buffer[..read]).await.is_err() {
             return;
         }

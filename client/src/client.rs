@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -163,19 +164,42 @@ impl Client {
         &self,
         group: &GroupId,
     ) -> Result<impl Stream<Item = Progress> + Send + Unpin + use<>, Error> {
+        self.events(group, "progress").await
+    }
+
+    /// What goes wrong with a group, in words: a malformed seal, another group's use of its id,
+    /// items that are missing. Lossy, from now on; nothing comes from a client that runs inline.
+    pub async fn warnings(
+        &self,
+        group: &GroupId,
+    ) -> Result<impl Stream<Item = String> + Send + Unpin + use<>, Error> {
+        #[derive(serde::Deserialize)]
+        struct Warning {
+            reason: String,
+        }
+        // Only events of these kinds hold a reason.
+        let events = self.events::<Warning>(group, "*").await?;
+        Ok(events.map(|warning| warning.reason))
+    }
+
+    async fn events<T: DeserializeOwned + Send + 'static>(
+        &self,
+        group: &GroupId,
+        kind: &str,
+    ) -> Result<impl Stream<Item = T> + Send + Unpin + use<T>, Error> {
         let By::Broker(remote) = &self.by else {
             return Ok(stream::empty().left_stream());
         };
-        let subject = remote.broker.namespace.event_subject(group.as_str(), "progress");
+        let subject = remote.broker.namespace.event_subject(group.as_str(), kind);
         let events = remote.broker.client.subscribe(subject).await;
         let events = events.map_err(|error| Error::Api {
-            what: "the group's progress".to_owned(),
+            what: "the group's events".to_owned(),
             reason: error.to_string(),
         })?;
-        let progress = |event: async_nats::Message| {
+        let read = |event: async_nats::Message| {
             std::future::ready(serde_json::from_slice(&event.payload).ok())
         };
-        Ok(Box::pin(events.filter_map(progress)).right_stream())
+        Ok(Box::pin(events.filter_map(read)).right_stream())
     }
 
     /// Removes a finished group's result and records; `false` when there is none.
@@ -235,6 +259,7 @@ impl Remote {
             function,
             options,
             nonce: GroupId::random().into(),
+            told: AtomicBool::new(false),
         };
         submission.run(arguments).await.map(drop)
     }

@@ -1,6 +1,7 @@
 //! Publishes the items of a group, many in flight, then the seal.
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::HeaderMap;
@@ -20,6 +21,9 @@ use tokio::time::{Instant, sleep};
 use crate::error::Error;
 use crate::options::Options;
 
+/// Whoever waits for longer than this is told why.
+const SLOW: Duration = Duration::from_secs(5);
+
 /// One group on its way to the broker.
 pub(crate) struct Submission<'a> {
     pub(crate) broker: &'a Broker,
@@ -31,6 +35,8 @@ pub(crate) struct Submission<'a> {
     /// Makes this run's message ids its own: the same item published again later is stored
     /// again, also within the duplicate window.
     pub(crate) nonce: String,
+    /// The log was told why nothing goes on; once is enough.
+    pub(crate) told: AtomicBool,
 }
 
 /// An item that the server has stored.
@@ -191,6 +197,10 @@ impl Submission<'_> {
             if hopeless || began.elapsed() > self.window.patience {
                 let what = index.map_or("the seal".to_owned(), |index| format!("item {index}"));
                 return Err(Error::NotStored { what, waited: began.elapsed(), reason });
+            }
+            if began.elapsed() > SLOW && !self.told.swap(true, Ordering::Relaxed) {
+                let (group, patience) = (&self.group, self.window.patience);
+                tracing::warn!(%group, index, reason, ?patience, "not stored yet, trying on");
             }
             tracing::debug!(index, reason, "not stored yet, trying again");
             first_try = false;

@@ -11,6 +11,7 @@ use async_nats::jetstream::{self, ErrorCode};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use crate::error::Error;
 use crate::names::Namespace;
@@ -25,6 +26,8 @@ pub struct Broker {
     pub jetstream: jetstream::Context,
     /// The prefix of all subjects and assets.
     pub namespace: Namespace,
+    /// How long to wait for the answer to a request.
+    timeout: Duration,
 }
 
 /// Why the server did not store a message.
@@ -91,7 +94,7 @@ impl Broker {
         // The windows of client and worker bound what is in flight; this one must not be less.
         let jetstream =
             ContextBuilder::new().timeout(timeout).max_ack_inflight(100_000).build(client.clone());
-        Broker { client, jetstream, namespace }
+        Broker { client, jetstream, namespace, timeout }
     }
 
     /// Publishes without waiting; the future ends with the server's word.
@@ -102,7 +105,10 @@ impl Broker {
         payload: Bytes,
     ) -> Result<jetstream::context::PublishAckFuture, PublishError> {
         let message = PublishMessage::build().headers(headers).payload(payload);
-        self.jetstream.send_publish(subject, message).await
+        let sent = self.jetstream.send_publish(subject, message);
+        // While the connection is away its queue fills, and then sending waits as well.
+        let sent = timeout(self.timeout, sent).await;
+        sent.unwrap_or_else(|_| Err(PublishErrorKind::TimedOut.into()))
     }
 
     /// Publishes and waits until the server has stored it.
@@ -164,12 +170,28 @@ impl Broker {
         stream: &str,
         subject: &str,
     ) -> Result<Option<StoredMessage>, ApiError> {
+        self.message(stream, &serde_json::json!({ "last_by_subj": subject })).await
+    }
+
+    /// The leader's word on the message with a sequence.
+    pub async fn message_at(
+        &self,
+        stream: &str,
+        seq: u64,
+    ) -> Result<Option<StoredMessage>, ApiError> {
+        self.message(stream, &serde_json::json!({ "seq": seq })).await
+    }
+
+    async fn message(
+        &self,
+        stream: &str,
+        request: &serde_json::Value,
+    ) -> Result<Option<StoredMessage>, ApiError> {
         #[derive(Deserialize)]
         struct Answer {
             message: StoredMessage,
         }
-        let request = serde_json::json!({ "last_by_subj": subject });
-        match self.api(format!("STREAM.MSG.GET.{stream}"), &request).await {
+        match self.api(format!("STREAM.MSG.GET.{stream}"), request).await {
             Ok(Answer { message }) => Ok(Some(message)),
             Err(error) if error.is(ErrorCode::NO_MESSAGE_FOUND) => Ok(None),
             Err(error) => Err(error),

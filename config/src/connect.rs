@@ -1,18 +1,21 @@
 //! The way to a server: options from the settings, and failures that name the mend.
 
 mod failure;
+mod login;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream::context::AccountErrorKind;
 use async_nats::jetstream::{self, ErrorCode};
-use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use async_nats::{Client, ClientError, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use secrecy::{ExposeSecret, SecretString};
 use tracing::{debug, info, warn};
 
 use crate::error::Error;
 use crate::settings::{Addresses, Settings, parse_addresses, redact_url};
+use login::Login;
 
 /// The oldest nats-server that has all that the engine is built on.
 pub const OLDEST_SERVER: &str = "2.14.5";
@@ -32,8 +35,9 @@ pub async fn connect(settings: &Settings, name: &str) -> Result<Client, Error> {
         origin: "the settings".to_owned(),
     })?;
     let login = Login::of(&settings, &addresses);
-    let options = login.apply(options(&settings, name)).await?;
-    let options = with_certificates(options, &settings).await?;
+    // The client would ask for it only after the server's greeting, and hide what is wrong.
+    login.answer(b"").await?;
+    let options = with_certificates(options(&settings, name, &login), &settings).await?;
     let servers = servers(&addresses, &server)?;
     let client = options
         .connect(servers)
@@ -78,14 +82,19 @@ fn servers(addresses: &Addresses, server: &str) -> Result<Vec<ServerAddr>, Error
     })
 }
 
-fn options(settings: &Settings, name: &str) -> ConnectOptions {
-    let mut options = ConnectOptions::new()
-        .name(name)
-        .connection_timeout(settings.connect_timeout)
-        .request_timeout(Some(settings.request_timeout))
-        .ping_interval(PING_INTERVAL)
-        .require_tls(wants_tls(settings))
-        .event_callback(|event| async move { log(&event) });
+fn options(settings: &Settings, name: &str, login: &Login) -> ConnectOptions {
+    let (answering, log) = (login.clone(), Log::of(login));
+    let mut options =
+        ConnectOptions::with_auth_callback(move |nonce| answering.clone().answer_attempt(nonce))
+            .name(name)
+            .connection_timeout(settings.connect_timeout)
+            .request_timeout(Some(settings.request_timeout))
+            .ping_interval(PING_INTERVAL)
+            .require_tls(wants_tls(settings))
+            .event_callback(move |event| {
+                log.tell(&event);
+                async {}
+            });
     if settings.tls_first {
         options = options.tls_first();
     }
@@ -136,77 +145,6 @@ fn credentials(setting: &'static str, path: &Path, reason: impl Into<String>) ->
     Error::Credentials { setting, path: path.to_owned(), reason: reason.into() }
 }
 
-/// How the client says who it is.
-enum Login {
-    None,
-    User(String, SecretString),
-    Token(SecretString),
-    Credentials(PathBuf),
-    Nkey(PathBuf),
-}
-
-impl Login {
-    /// What the settings name wins over what stands in the first address.
-    fn of(settings: &Settings, addresses: &Addresses) -> Login {
-        if let Some(path) = &settings.credentials {
-            return Login::Credentials(path.clone());
-        }
-        if let Some(path) = &settings.nkey {
-            return Login::Nkey(path.clone());
-        }
-        if let Some(user) = &settings.user {
-            return Login::User(user.clone(), settings.password.clone().unwrap_or_default());
-        }
-        if let Some(token) = &settings.token {
-            return Login::Token(token.clone());
-        }
-        match &addresses.login {
-            Some((user, Some(password))) => Login::User(user.clone(), password.clone()),
-            Some((token, None)) => Login::Token(token.clone().into()),
-            None => Login::None,
-        }
-    }
-
-    /// What it is, without its secret.
-    fn shown(&self) -> String {
-        match self {
-            Login::None => "a connection without a login".to_owned(),
-            Login::User(user, _) => format!("the user {user:?}"),
-            Login::Token(_) => "the token".to_owned(),
-            Login::Credentials(path) => format!("the credentials in {}", path.display()),
-            Login::Nkey(path) => format!("the nkey in {}", path.display()),
-        }
-    }
-
-    async fn apply(&self, options: ConnectOptions) -> Result<ConnectOptions, Error> {
-        match self {
-            Login::None => Ok(options),
-            Login::User(user, password) => {
-                Ok(options.user_and_password(user.clone(), password.expose_secret().to_owned()))
-            }
-            Login::Token(token) => Ok(options.token(token.expose_secret().to_owned())),
-            Login::Credentials(path) => {
-                let text = read("credentials", path).await?;
-                // The parser's message is left out: it may quote the file.
-                options.credentials(text.expose_secret()).map_err(|_| {
-                    let reason = "it is no credentials file: it needs a user JWT and an nkey seed";
-                    credentials("credentials", path, reason)
-                })
-            }
-            Login::Nkey(path) => {
-                let text = read("nkey", path).await?;
-                let mut lines = text.expose_secret().lines().map(str::trim);
-                match lines.find(|line| line.starts_with("SU")) {
-                    Some(seed) => Ok(options.nkey(seed.to_owned())),
-                    None => {
-                        Err(credentials("nkey", path, "no line of it is a user's seed (SU...)"))
-                    }
-                }
-            }
-        }
-    }
-}
-
 fn check_version(client: &Client, server: String) -> Result<(), Error> {
     let info = client.server_info();
     debug!(server = %info.server_name, version = %info.version, "connected to NATS");
@@ -223,17 +161,46 @@ fn version(text: &str) -> Option<[u32; 3]> {
     Some([numbers.next()??, numbers.next()??, numbers.next()??])
 }
 
-fn log(event: &Event) {
-    match event {
-        Event::Connected => debug!("connected to NATS"),
-        Event::Disconnected => warn!("disconnected from NATS: trying again"),
-        Event::LameDuckMode => info!("the NATS server is about to stop: moving to another"),
-        Event::SlowConsumer(id) => warn!(subscription = id, "messages dropped: reading too slowly"),
-        Event::ServerError(error) => warn!(%error, "the NATS server reports an error"),
-        // One for each attempt to connect again: the loss itself was logged already.
-        Event::ClientError(error) => debug!(%error, "the NATS client reports an error"),
-        Event::Draining | Event::Closed => debug!(%event, "the NATS connection ends"),
+/// Tells the log what happens to the connection.
+struct Log {
+    login: String,
+    /// It was told that the login is refused; once for each loss of the connection.
+    refused: AtomicBool,
+}
+
+impl Log {
+    fn of(login: &Login) -> Log {
+        Log { login: login.shown(), refused: AtomicBool::new(false) }
     }
+
+    fn tell(&self, event: &Event) {
+        match event {
+            Event::Connected => {
+                self.refused.store(false, Ordering::Relaxed);
+                debug!("connected to NATS");
+            }
+            Event::Disconnected => warn!("disconnected from NATS: trying again"),
+            Event::LameDuckMode => info!("the NATS server is about to stop: moving to another"),
+            Event::SlowConsumer(id) => {
+                warn!(subscription = id, "messages dropped: reading too slowly")
+            }
+            Event::ServerError(error) => warn!(%error, "the NATS server reports an error"),
+            Event::ClientError(error) if is_refusal(error) => {
+                if !self.refused.swap(true, Ordering::Relaxed) {
+                    warn!("the NATS server refuses {}: trying again", self.login);
+                }
+            }
+            // One for each attempt to connect again: the loss itself was logged already.
+            Event::ClientError(error) => debug!(%error, "the NATS client reports an error"),
+            Event::Draining | Event::Closed => debug!(%event, "the NATS connection ends"),
+        }
+    }
+}
+
+/// The client tells of a failed attempt by the text of its kind, and nothing else.
+fn is_refusal(error: &ClientError) -> bool {
+    let refused = ConnectErrorKind::AuthorizationViolation.to_string();
+    matches!(error, ClientError::Other(text) if *text == refused)
 }
 
 #[cfg(test)]

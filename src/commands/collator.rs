@@ -11,6 +11,6 @@ pub(crate) async fn run(global: &Global) -> Result<Exit, Failure> {
     let broker = Broker::connect(&settings, "jetiter collator").await?;
     let collator = Collator::new(&broker, &settings).await?;
     tracing::info!(namespace = settings.namespace, "collating");
-    collator.run(stop.cancelled()).await;
+    collator.run(stop.cancelled()).await?;
     Ok(Exit::Done)
 }

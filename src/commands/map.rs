@@ -100,6 +100,7 @@ impl Map {
         let ended = tokio::select! {
             ended = work => ended,
             Err(failure) = self.follow() => Err(failure),
+            Err(failure) = print::warnings(&self.client, &self.group) => Err(failure),
             Ok(()) = tokio::signal::ctrl_c() => Err(self.interrupted()),
         };
         self.bar.end();

@@ -1,7 +1,10 @@
 //! How a finished group is printed.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use jetiter_client::{Client, Raw};
 use jetiter_config::encoding::Encoding;
 use jetiter_config::names::GroupId;
@@ -23,6 +26,16 @@ pub(crate) struct What {
     /// Print the records instead: each item's index, error, attempts, time and worker
     #[arg(long, conflicts_with = "ordered")]
     records: bool,
+}
+
+/// Tells what goes wrong with a group for as long as somebody waits for it; ends only with an
+/// error.
+pub(super) async fn warnings(client: &Client, group: &GroupId) -> Result<Infallible, Failure> {
+    let mut warnings = client.warnings(group).await?;
+    while let Some(reason) = warnings.next().await {
+        output::note(format!("warning: {reason}"));
+    }
+    pending().await
 }
 
 /// A summary without what only the engine needs.

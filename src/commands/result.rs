@@ -22,6 +22,9 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
     let settings = global.load(log::QUIET)?;
     let client = Client::connect(&settings).await?;
-    let raw = print::read(&client, &args.group, args.wait).await?;
+    let raw = tokio::select! {
+        raw = print::read(&client, &args.group, args.wait) => raw?,
+        Err(failure) = print::warnings(&client, &args.group) => return Err(failure),
+    };
     print::finished(&client, raw, args.what).await
 }

@@ -3,13 +3,12 @@
 use std::future::pending;
 use std::path::PathBuf;
 
-use futures_util::future::join_all;
 use jetiter_config::settings::{Settings, redact_url};
 use jetiter_config::{Broker, Error, Topology};
 use jetiter_worker::{Collator, Functions, Worker};
 use serde_json::json;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio::task::JoinSet;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::init::add_queue;
 use super::server::Server;
@@ -94,15 +93,16 @@ async fn engine(
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
     Topology::of(broker, settings).ensure(broker).await?;
-    let mut workers = Vec::new();
+    let mut workers = Parts::default();
     for _ in 0..args.workers {
         let broker = Broker::connect(settings, "jetiter up: worker").await?;
         let worker = Worker::new(&broker, functions.clone(), settings).await?;
-        workers.push(spawn(|stop| worker.run(stop.cancelled_owned())));
+        workers.add(|stop| worker.run(stop));
     }
     let broker = Broker::connect(settings, "jetiter up: collator").await?;
     let collator = Collator::new(&broker, settings).await?;
-    let collator = spawn(|stop| collator.run(stop.cancelled_owned()));
+    let mut collators = Parts::default();
+    collators.add(|stop| collator.run(stop));
     output::note(format!(
         "ready: the namespace {} with {} worker(s) of {} slots and a collator; ctrl-C ends it",
         settings.namespace,
@@ -118,12 +118,13 @@ async fn engine(
     };
     tokio::select! {
         died = gone => return Err(died?),
+        ended = workers.ended() => return ended,
+        ended = collators.ended() => return ended,
         () = stop.cancelled() => {}
     }
-    // What the worker still finishes is collated.
-    join_all(workers.into_iter().map(Part::end)).await;
-    collator.end().await;
-    Ok(())
+    // What the workers still finish is collated.
+    workers.end().await?;
+    collators.end().await
 }
 
 /// A command that finds this engine.
@@ -139,25 +140,36 @@ fn example(settings: &Settings) -> String {
     format!("{command} map math.floor 1.5 2.5 3.5")
 }
 
-/// A worker or a collator in a task of its own.
-struct Part {
+/// Workers, or collators, each in a task of its own.
+#[derive(Default)]
+struct Parts {
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    tasks: JoinSet<Result<(), jetiter_worker::Error>>,
 }
 
-fn spawn<F: Future<Output = ()> + Send + 'static>(
-    run: impl FnOnce(CancellationToken) -> F,
-) -> Part {
-    let stop = CancellationToken::new();
-    let task = tokio::spawn(run(stop.clone()));
-    Part { stop, task }
-}
+impl Parts {
+    fn add<F>(&mut self, run: impl FnOnce(WaitForCancellationFutureOwned) -> F)
+    where
+        F: Future<Output = Result<(), jetiter_worker::Error>> + Send + 'static,
+    {
+        self.tasks.spawn(run(self.stop.clone().cancelled_owned()));
+    }
 
-impl Part {
-    async fn end(self) {
-        self.stop.cancel();
-        if let Err(error) = self.task.await {
-            output::note(format!("a part of the engine ended badly: {error}"));
+    /// Waits until the first of them ends.
+    async fn ended(&mut self) -> Result<(), Failure> {
+        match self.tasks.join_next().await {
+            Some(ended) => Ok(ended??),
+            // There are none.
+            None => pending().await,
         }
+    }
+
+    /// Stops them and waits for all.
+    async fn end(mut self) -> Result<(), Failure> {
+        self.stop.cancel();
+        while !self.tasks.is_empty() {
+            self.ended().await?;
+        }
+        Ok(())
     }
 }

@@ -40,7 +40,7 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
         functions = names,
         "working"
     );
-    worker.run(stop.cancelled()).await;
+    worker.run(stop.cancelled()).await?;
     Ok(Exit::Done)
 }
 

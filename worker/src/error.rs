@@ -1,5 +1,7 @@
 //! The worker's and the collator's errors.
 
+use std::time::Duration;
+
 /// What can go wrong before or around the running of items. That an item fails is no error of
 /// the engine: it is an outcome.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -25,6 +27,17 @@ pub enum Error {
     ReturnsResult {
         /// The name.
         name: String,
+    },
+    /// The server, or its storage, was out of use for longer than the settings allow. Nothing is
+    /// lost: what was in hand goes to whoever works next.
+    #[error("gave up after {}, {what}: {reason}", humantime::format_duration(Duration::from_secs(waited.as_secs())))]
+    GaveUp {
+        /// What was tried.
+        what: String,
+        /// For how long.
+        waited: Duration,
+        /// What the last try met.
+        reason: String,
     },
     /// The settings, the connection or the assets.
     #[error(transparent)]

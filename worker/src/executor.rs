@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::functions::{Functions, timed_out};
 use crate::hand::{Grip, Hand, Held};
-use crate::line::Line;
+use crate::room::Room;
 
 /// From this delivery on begins are counted: the first two may be a stopping worker's naks or
 /// one unlucky neighbour.
@@ -36,8 +36,8 @@ pub(crate) struct Executor {
     pub(crate) concurrency: u32,
     /// One permit an outcome whose put is not acknowledged.
     pub(crate) puts: Semaphore,
-    /// The outcomes that wait for room in the cache.
-    pub(crate) line: Line,
+    /// Room in the cache.
+    pub(crate) room: Room,
     /// Begin nothing more.
     pub(crate) stopping: CancellationToken,
     /// The server knows that nothing more is pulled.
@@ -215,7 +215,7 @@ impl Executor {
     pub(crate) async fn settle(&self, held: &Held, outcome: Outcome, started: Instant) {
         let item = &held.item;
         let run = self.run_of(item, started);
-        let limit = wire::max_value(self.broker.client.max_payload());
+        let limit = wire::max_value(self.broker.client.max_payload()).min(self.room.largest());
         let outcome = outcome.and_then(|value| match value.len() > limit {
             true => Err(ItemError::too_large(value.len(), limit)),
             false => Ok(value),
@@ -223,7 +223,7 @@ impl Executor {
         let mut failed = outcome.is_err();
         let payload = outcome.unwrap_or_else(|error| error_bytes(item.encoding, &error));
         let mut payload = Bytes::from(payload);
-        let place = self.line.place(held.position);
+        let place = self.room.place(held.position, payload.len());
         loop {
             place.turn().await;
             let headers = wire::outcome_headers(item.encoding, &run, failed);

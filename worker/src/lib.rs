@@ -10,9 +10,10 @@ mod executor;
 mod functions;
 mod hand;
 mod handler;
-mod line;
 pub mod math;
+mod patience;
 mod pull;
+mod room;
 mod tally;
 mod worker;
 

@@ -1,10 +1,10 @@
 //! A worker: pulls the items of one queue and runs them, many at once.
 
+use std::future::pending;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use jetiter_config::broker::{Broker, StreamInfo};
+use jetiter_config::broker::Broker;
 use jetiter_config::names::Queue;
 use jetiter_config::settings::Settings;
 use tokio::sync::Semaphore;
@@ -16,8 +16,9 @@ use crate::error::Error;
 use crate::executor::Executor;
 use crate::functions::Functions;
 use crate::hand::Hand;
-use crate::line::Line;
+use crate::patience::Patience;
 use crate::pull::{Pull, Pulled};
+use crate::room::Room;
 
 /// How long a function may hold its thread past its time-out before the item goes on without it.
 const STUCK_GRACE: Duration = Duration::from_secs(1);
@@ -41,7 +42,7 @@ const REOPEN: Duration = Duration::from_millis(500);
 /// let broker = Broker::connect(&settings, "my worker").await?;
 /// let functions = Functions::new().function("text.len", |text: String| text.len());
 /// let worker = Worker::new(&broker, functions, &settings).await?;
-/// worker.run(async { tokio::signal::ctrl_c().await.unwrap_or(()) }).await;
+/// worker.run(async { tokio::signal::ctrl_c().await.unwrap_or(()) }).await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -50,8 +51,6 @@ pub struct Worker {
     consumer: String,
     ack_wait: Duration,
     prefetch: usize,
-    /// How many items may still be taken before the next look at the cache.
-    budget: AtomicUsize,
 }
 
 impl Worker {
@@ -66,6 +65,8 @@ impl Worker {
         let queue: Queue = settings.worker.queue.parse()?;
         let consumer = broker.namespace.worker_consumer(&queue);
         let ack_wait = ack_wait(broker, &queue).await?;
+        let cache = broker.stream_info(&broker.namespace.cache_stream(), None).await;
+        let cache = cache.map_err(|error| error.about("the cache"))?;
         let concurrency = settings.worker.slots();
         let prefetch = concurrency + settings.worker.prefetch;
         let executor = Executor {
@@ -76,63 +77,80 @@ impl Worker {
             slots: Arc::new(Semaphore::new(concurrency)),
             concurrency: concurrency as u32,
             puts: Semaphore::new(settings.worker.in_flight),
-            line: Line::default(),
+            room: Room::new(settings.worker.soft_limit, &cache),
             stopping: CancellationToken::new(),
             closed: CancellationToken::new(),
             settings: settings.worker.clone(),
         };
-        Ok(Worker {
-            executor: Arc::new(executor),
-            consumer,
-            ack_wait,
-            prefetch,
-            budget: AtomicUsize::new(usize::MAX),
-        })
+        Ok(Worker { executor: Arc::new(executor), consumer, ack_wait, prefetch })
     }
 
     /// Works until `stop` ends. Then nothing more is pulled, what has not begun is handed back
-    /// at once, and what has is finished within the grace time.
-    pub async fn run(self, stop: impl Future<Output = ()>) {
+    /// at once, and what has is finished within the grace time. Fails when for longer than
+    /// `worker.patience` no server answers, no items can be had, or no outcome can be stored.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
         let running = TaskTracker::new();
-        let stopping = &self.executor.stopping;
-        let work = async {
-            tokio::join!(self.pull_until_stop(&running), async {
-                stop.await;
-                stopping.cancel();
-            });
-            self.executor.closed.cancel();
-            running.close();
-            if timeout(self.executor.settings.grace, running.wait()).await.is_err() {
-                // Silence hands them on: the server gives them to another after `ack_wait`.
-                tracing::warn!(left = self.executor.hand.len(), "the grace time is over");
-            }
+        let ended = tokio::select! {
+            ended = self.work(&running, stop) => ended,
+            () = self.keep_hand_alive(&running) => Ok(()),
+            error = self.watch_cache() => Err(error),
         };
-        tokio::select! {
-            () = work => {}
-            () = self.keep_hand_alive(&running) => {}
-            () = self.watch_cache() => {}
-        }
         // Acknowledgements are only queued until here.
         timeout(FLUSH, self.executor.broker.client.flush()).await.ok();
+        ended
     }
 
-    async fn pull_until_stop(&self, running: &TaskTracker) {
+    async fn work(
+        &self,
+        running: &TaskTracker,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), Error> {
+        let Executor { stopping, closed, settings, hand, .. } = &*self.executor;
+        let told = async {
+            stop.await;
+            stopping.cancel();
+            pending().await
+        };
+        let pulled = tokio::select! {
+            pulled = self.pull_until_stop(running) => pulled,
+            () = told => Ok(()),
+        };
+        // Also after an error: what has not begun is handed back.
+        stopping.cancel();
+        closed.cancel();
+        running.close();
+        if timeout(settings.grace, running.wait()).await.is_err() {
+            // Silence hands them on: the server gives them to another after `ack_wait`.
+            tracing::warn!(left = hand.len(), "the grace time is over");
+        }
+        pulled
+    }
+
+    async fn pull_until_stop(&self, running: &TaskTracker) -> Result<(), Error> {
         let broker = &self.executor.broker;
         let items = broker.namespace.items_stream();
+        let mut patience = Patience::new(self.executor.settings.patience);
         while !self.executor.stopping.is_cancelled() {
             let lost = match Pull::open(broker, &items, &self.consumer).await {
-                Ok(pull) => self.pull(pull, running).await,
+                Ok(pull) => self.pull(pull, running, &mut patience).await,
                 Err(error) => Some(error.to_string()),
             };
             if let Some(reason) = lost {
                 tracing::warn!(consumer = self.consumer, reason, "no items come, trying again");
+                patience.failed(&format!("pulling from {}", self.consumer), reason)?;
                 sleep(REOPEN).await;
             }
         }
+        Ok(())
     }
 
     /// Pulls until the stop (`None`) or until the pull is lost.
-    async fn pull(&self, mut pull: Pull, running: &TaskTracker) -> Option<String> {
+    async fn pull(
+        &self,
+        mut pull: Pull,
+        running: &TaskTracker,
+        patience: &mut Patience,
+    ) -> Option<String> {
         let execute = |message| {
             let executor = self.executor.clone();
             running.spawn(async move { executor.execute(message).await });
@@ -140,7 +158,7 @@ impl Worker {
         loop {
             // A full cache can store no outcome: what is in hand goes first.
             let room = self.prefetch.saturating_sub(self.executor.hand.len());
-            let room = room.min(self.budget.load(Ordering::Relaxed));
+            let room = room.min(self.executor.room.items());
             let pulled = tokio::select! {
                 pulled = pull.next(room) => pulled,
                 () = self.executor.hand.half_empty() => continue,
@@ -152,12 +170,13 @@ impl Worker {
             };
             match pulled {
                 Pulled::Message(message) => {
-                    self.spend();
+                    self.executor.room.pulled();
                     execute(message);
                 }
                 Pulled::Nothing => {}
                 Pulled::Lost(reason) => return Some(reason),
             }
+            patience.worked();
         }
     }
 
@@ -184,47 +203,37 @@ impl Worker {
         }
     }
 
-    /// Stops pulling at a soft limit below the cache's own, so that marks always fit: a group
-    /// whose seal does not fit could never end, and the cache never empty.
-    async fn watch_cache(&self) {
-        let broker = &self.executor.broker;
+    /// Looks how full the cache is, and whether a server answers at all; ends when either has
+    /// been hopeless for too long.
+    async fn watch_cache(&self) -> Error {
+        let Executor { broker, room, hand, settings, .. } = &*self.executor;
         let stream = broker.namespace.cache_stream();
+        let mut patience = Patience::new(settings.patience);
         loop {
-            let Ok(info) = broker.stream_info(&stream, None).await else {
-                sleep(FULL_CHECK).await;
-                continue;
-            };
-            let budget = self.budget(&info);
-            let before = self.budget.swap(budget, Ordering::Relaxed);
-            if budget == 0 && before > 0 {
-                tracing::warn!(bytes = info.state.bytes, "the cache is at its soft limit");
+            match broker.stream_info(&stream, None).await {
+                Ok(info) => {
+                    patience.worked();
+                    let had_room = room.items() > 0;
+                    room.look(&info, hand.len());
+                    if had_room && room.items() == 0 {
+                        tracing::warn!(bytes = info.state.bytes, "the cache is at its soft limit");
+                    }
+                    hand.pull_again();
+                }
+                Err(error) => {
+                    if let Err(error) = patience.failed(&format!("looking at {stream}"), error) {
+                        return error;
+                    }
+                }
             }
-            self.executor.hand.pull_again();
-            sleep(if budget < NEARLY_FULL { FULL_CHECK / 50 } else { FULL_CHECK }).await;
+            let waited = room.stuck_for();
+            if waited > settings.patience {
+                let what = format!("storing an outcome in {stream}");
+                let reason = "it is full: raise assets.cache_max_bytes (jetiter init)".to_owned();
+                return Error::GaveUp { what, waited, reason };
+            }
+            sleep(if room.items() < NEARLY_FULL { FULL_CHECK / 50 } else { FULL_CHECK }).await;
         }
-    }
-
-    /// A quarter of what fits below the soft limit, since other workers look at the same room,
-    /// less what is in hand already.
-    fn budget(&self, info: &StreamInfo) -> usize {
-        let Ok(max) = u64::try_from(info.config.max_bytes) else {
-            return usize::MAX;
-        };
-        let soft = (max as f64 * self.executor.settings.soft_limit) as u64;
-        let left = soft.saturating_sub(info.state.bytes);
-        // An empty cache tells nothing of the outcomes to come: begin slowly.
-        let outcome = match info.state.messages {
-            0..16 => 16 << 10,
-            messages => (info.state.bytes / messages).max(256),
-        };
-        let fits = usize::try_from(left / outcome / 4).unwrap_or(usize::MAX);
-        fits.saturating_sub(self.executor.hand.len())
-    }
-
-    fn spend(&self) {
-        let less = |budget: usize| (budget != usize::MAX).then(|| budget.saturating_sub(1));
-        // Without a limit there is nothing to count.
-        self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok();
     }
 }
 

@@ -6,7 +6,7 @@ use std::io;
 use async_nats::rustls;
 use async_nats::{ConnectError, ConnectErrorKind, ServerError};
 
-use super::{Login, credentials, wants_tls};
+use super::{Login, wants_tls};
 use crate::error::Error;
 use crate::settings::Settings;
 
@@ -20,12 +20,9 @@ pub(super) fn explain(error: &ConnectError, server: &str, s: &Settings, login: &
         }
         ConnectErrorKind::TimedOut => Error::Unreachable { server, reason: silence(s) },
         ConnectErrorKind::Tls => Error::Tls { server, reason: deepest(error) },
-        ConnectErrorKind::AuthorizationViolation => refused(server, login, error),
-        ConnectErrorKind::Authentication => match login {
-            Login::Nkey(path) => credentials("nkey", path, "its seed is malformed"),
-            Login::Credentials(path) => credentials("credentials", path, "its seed is malformed"),
-            _ => refused(server, login, error),
-        },
+        ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
+            refused(server, login, error)
+        }
         _ if broken_tls(error, s) => Error::Tls { server, reason: deepest(error) },
         _ if auth_said(error) => refused(server, login, error),
         _ => Error::Unreachable { server, reason: deepest(error) },

@@ -145,6 +145,7 @@ impl Rules<'_> {
         self.between("worker.retry_delay", w.retry_delay, least, DAY)?;
         let rule = "must be at least worker.retry_delay";
         self.ensure(w.retry_delay_max >= w.retry_delay, "worker.retry_delay_max", rule)?;
+        self.between("worker.patience", w.patience, SECOND, 365 * DAY)?;
         let share = w.soft_limit > 0.0 && w.soft_limit < 1.0;
         self.ensure(share, "worker.soft_limit", "must be a share between 0 and 1, such as 0.9")
     }
@@ -157,7 +158,8 @@ impl Rules<'_> {
         self.between("collator.short_after", c.short_after, SECOND, 365 * DAY)?;
         // The server counts the life of a message in seconds.
         self.between("collator.done_ttl", c.done_ttl, SECOND, DAY)?;
-        self.between("collator.progress_every", c.progress_every, Duration::from_millis(10), DAY)
+        self.between("collator.progress_every", c.progress_every, Duration::from_millis(10), DAY)?;
+        self.between("collator.patience", c.patience, SECOND, 365 * DAY)
     }
 
     fn up(&self, up: &Up) -> Result<(), Error> {

@@ -163,6 +163,10 @@ pub struct Worker {
     pub retry_delay_max: Duration,
     /// Share of the cache's `cache_max_bytes` at which workers stop pulling. Default `0.9`.
     pub soft_limit: f64,
+    /// How long to go on while no server answers, no items can be had or no outcome can be stored;
+    /// then the worker ends with an error. Default `1h`.
+    #[serde(with = "humantime_serde")]
+    pub patience: Duration,
 }
 
 /// The collator.
@@ -189,6 +193,10 @@ pub struct Collator {
     /// Least time between two progress events of a group. Default `250ms`.
     #[serde(with = "humantime_serde")]
     pub progress_every: Duration,
+    /// How long to go on while no server answers or a result can't be stored; then the collator
+    /// ends with an error. Default `1h`.
+    #[serde(with = "humantime_serde")]
+    pub patience: Duration,
 }
 
 /// All in one process.
@@ -267,6 +275,7 @@ impl Default for Worker {
             retry_delay: Duration::from_secs(1),
             retry_delay_max: Duration::from_secs(60),
             soft_limit: 0.9,
+            patience: Duration::from_secs(60 * 60),
         }
     }
 }
@@ -281,6 +290,7 @@ impl Default for Collator {
             short_after: Duration::from_secs(30),
             done_ttl: Duration::from_secs(5),
             progress_every: Duration::from_millis(250),
+            patience: Duration::from_secs(60 * 60),
         }
     }
 }

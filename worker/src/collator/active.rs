@@ -1,7 +1,7 @@
 //! The collator at work: the shell around the tally. One loop owns all state; whatever takes
 //! time runs beside it and reports back.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use jetiter_config::broker::Broker;
@@ -18,7 +18,10 @@ use super::chore::{Chore, Done, remove_orphans};
 use super::cleaner::{Cleaner, Dead, Purge};
 use super::collation::{Collated, Collation, Failed};
 use super::follower::{Entry, Followed, Follower};
+use super::full::FullAlarm;
 use super::outcome::Stored;
+use crate::error::Error;
+use crate::patience::Patience;
 use crate::tally::{Event, Logged, Tally, Verdict};
 
 /// How often the collator looks after what no event tells.
@@ -35,6 +38,7 @@ struct Decided {
     verdict: Verdict,
     kept: Option<Vec<Stored>>,
     look_first: bool,
+    at: Instant,
 }
 
 /// How the collation of a group ended.
@@ -58,8 +62,11 @@ pub(super) struct Active {
     changed: HashSet<String>,
     /// Live groups that have no result, by the leader's word.
     pub(super) verified: HashSet<String>,
-    /// Groups that were told to be short of items.
-    pub(super) short: HashSet<String>,
+    /// Groups that were told to be short of items, and when.
+    pub(super) short: HashMap<String, Instant>,
+    /// With the server.
+    pub(super) patience: Patience,
+    pub(super) full: FullAlarm,
 }
 
 impl Active {
@@ -78,12 +85,15 @@ impl Active {
             dear_again: Instant::now(),
             changed: HashSet::new(),
             verified: HashSet::new(),
-            short: HashSet::new(),
+            short: HashMap::new(),
+            patience: Patience::new(settings.patience),
+            full: FullAlarm::new(),
         }
     }
 
-    /// Works until it is dropped. Everything it knows is in the log: the next one reads it again.
-    pub(super) async fn run(mut self) {
+    /// Works until it is dropped, or until something has failed for too long. Everything it knows
+    /// is in the log: the next one reads it again.
+    pub(super) async fn run(&mut self) -> Error {
         let mut progress = interval(self.settings.progress_every);
         let mut upkeep = interval(UPKEEP);
         let mut sweep = interval(SWEEP);
@@ -92,8 +102,16 @@ impl Active {
         loop {
             tokio::select! {
                 followed = self.follower.next() => self.follow(followed),
-                Some(Ok(ended)) = self.collations.join_next() => self.end(ended).await,
-                Some(Ok(done)) = self.chores.join_next() => self.finish(done).await,
+                Some(Ok(ended)) = self.collations.join_next() => {
+                    if let Err(error) = self.end(ended).await {
+                        return error;
+                    }
+                }
+                Some(Ok(done)) = self.chores.join_next() => {
+                    if let Err(error) = self.finish(done).await {
+                        return error;
+                    }
+                }
                 _ = progress.tick() => self.tell_progress().await,
                 _ = upkeep.tick() => self.begin(Chore::Look),
                 _ = sweep.tick() => self.begin(Chore::Sweep),
@@ -101,6 +119,12 @@ impl Active {
             self.start_collations();
             self.clean();
         }
+    }
+
+    /// Another one works now. What is under way ends beside it: cut off, it would leave chunks
+    /// that a successor, which may have finished those groups, does not look for any more.
+    pub(super) fn leave(mut self) {
+        self.collations.detach_all();
     }
 
     fn follow(&mut self, followed: Followed) {
@@ -141,7 +165,8 @@ impl Active {
                 // Nothing kept and nothing to read: an empty group.
                 let kept = if verdict.outcomes == 0 { Some(Vec::new()) } else { kept };
                 let look_first = self.follower.is_replay(verdict.first);
-                self.waiting.push_back(Decided { verdict, kept, look_first });
+                let at = Instant::now();
+                self.waiting.push_back(Decided { verdict, kept, look_first, at });
             }
             None if is_outcome && !self.changed.contains(group) => {
                 self.changed.insert(group.to_owned());
@@ -160,15 +185,18 @@ impl Active {
                 chunk: self.settings.chunk,
                 done_ttl: self.settings.done_ttl,
                 log: self.follower.log().to_owned(),
+                decided: decided.at,
             };
-            self.collations.spawn(collate(collation, decided));
+            let patience = Patience::new(self.settings.patience);
+            self.collations.spawn(collate(collation, decided, patience));
         }
     }
 
-    async fn end(&mut self, ended: Ended) {
+    async fn end(&mut self, ended: Ended) -> Result<(), Error> {
         match ended.collated {
-            Ok(Collated::Committed { .. }) => self.bury(&ended.group),
+            Ok(Collated::Committed { .. } | Collated::Void) => self.bury(&ended.group),
             Ok(Collated::Conflict(winner)) => self.conflict(&ended.group, winner).await,
+            Err(Failed::GaveUp(error)) => return Err(error),
             Err(error) => {
                 // The tally is not what the log is: read it again from the start.
                 tracing::error!(group = ended.group, %error, "the log was changed under us");
@@ -176,6 +204,7 @@ impl Active {
                 self.forget_all();
             }
         }
+        Ok(())
     }
 
     /// Another result stands under the group's id: it stays, and this one's entries go.
@@ -294,16 +323,20 @@ fn event(key: Key, message: &async_nats::Message) -> Option<Event> {
     read.ok()
 }
 
-/// Collates until it is done. Storage that is out of reach comes back, or the lease is lost and
-/// this ends with it.
-async fn collate(collation: Collation, decided: Decided) -> Ended {
-    let Decided { verdict, kept, mut look_first } = decided;
+/// Collates until it is done: storage that is out of reach comes back.
+async fn collate(collation: Collation, decided: Decided, patience: Patience) -> Ended {
+    let Decided { verdict, kept, mut look_first, .. } = decided;
     let mut pause = Duration::from_millis(100);
     crash_point("collator.decided");
     loop {
         match collation.run(&verdict, kept.as_deref(), look_first).await {
             Err(Failed::Again(reason)) => {
                 tracing::warn!(group = verdict.group, reason, "not collated yet, trying again");
+                let what = format!("collating the group {}", verdict.group);
+                if let Err(error) = patience.failed(&what, reason) {
+                    let collated = Err(Failed::GaveUp(error));
+                    return Ended { group: verdict.group, collated };
+                }
                 look_first = true;
                 sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(5));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jetiter_config::broker::{Broker, StreamInfo};
+use jetiter_config::broker::{ApiError, Broker, StreamInfo};
 use jetiter_config::crash_point;
 use jetiter_config::wire::{State, Summary};
 use serde_json::json;
@@ -11,10 +11,15 @@ use tokio::time::{Instant, sleep};
 use super::active::Active;
 use super::cleaner::Purge;
 use super::intake;
+use super::sweep;
 use super::upload::Uploaded;
+use crate::error::Error;
+use crate::patience::Patience;
 
 /// The most chores at once.
 const AT_ONCE: usize = 512;
+/// How often a group is told to be short of items at most.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
 /// A group this old is asked about: most are finished by then.
 const VERIFY_AFTER: u64 = 1_000;
 
@@ -37,6 +42,7 @@ pub(super) enum Chore {
 /// What a chore came to.
 pub(super) enum Done {
     Looked(StreamInfo),
+    Unanswered(ApiError),
     Purged(Purge, Duration),
     Verified {
         group: String,
@@ -49,6 +55,8 @@ pub(super) enum Done {
         sealed: bool,
         log_end: u64,
     },
+    /// It was tried for too long.
+    GaveUp(Error),
     Nothing,
 }
 
@@ -57,12 +65,16 @@ impl Active {
         let broker = self.broker.clone();
         match chore {
             Chore::Look => self.chores.spawn(async move { look(&broker).await }),
-            Chore::Sweep => self.chores.spawn(async move { sweep(&broker).await }),
+            Chore::Sweep => self.chores.spawn(async move {
+                sweep::run(&broker).await;
+                Done::Nothing
+            }),
             Chore::Unmark { subject, seq } => {
                 self.chores.spawn(async move { unmark(&broker, &subject, seq).await })
             }
             Chore::Purge(purge, log) => {
-                self.chores.spawn(async move { remove(&broker, purge, &log).await })
+                let patience = Patience::new(self.settings.patience);
+                self.chores.spawn(async move { remove(&broker, purge, &log, patience).await })
             }
             Chore::Verify { group, first } => {
                 self.chores.spawn(async move { verify(&broker, group, first).await })
@@ -73,16 +85,21 @@ impl Active {
         };
     }
 
-    pub(super) async fn finish(&mut self, done: Done) {
+    pub(super) async fn finish(&mut self, done: Done) -> Result<(), Error> {
         match done {
-            Done::Looked(info) => self.upkeep(&info),
+            Done::Looked(info) => {
+                self.patience.worked();
+                self.upkeep(&info);
+            }
+            Done::Unanswered(error) => self.patience.failed("looking at the cache", error)?,
+            Done::GaveUp(error) => return Err(error),
             Done::Purged(purge, took) => self.purged(&purge, took),
             Done::Verified { group, first, result } => self.verified(group, first, result).await,
             Done::NothingWaiting { group, sealed, log_end } => {
                 // What the log holds behind our own position may be what is missing.
                 let unchanged = self.tally.get(&group).is_some_and(|live| !live.is_decided());
                 if !unchanged || self.seen() < log_end {
-                    return;
+                    return Ok(());
                 }
                 match sealed {
                     true => self.tell_short(group).await,
@@ -91,6 +108,7 @@ impl Active {
             }
             Done::Nothing => {}
         }
+        Ok(())
     }
 
     fn abandon(&mut self, group: String) {
@@ -108,6 +126,15 @@ impl Active {
             return self.reopen_log();
         }
         self.is_pressed(info.state.bytes, info.config.max_bytes);
+        if self.full.look(info) {
+            let (bytes, groups) = (info.state.bytes, self.tally.iter().count());
+            tracing::error!(
+                bytes,
+                groups,
+                "the cache is nearly full and no outcome comes: raise assets.cache_max_bytes \
+                 (jetiter init), or seal or cancel a group"
+            );
+        }
         let Ok(now) = info.ts.parse::<jiff::Timestamp>() else {
             return;
         };
@@ -121,7 +148,7 @@ impl Active {
                 if now.saturating_sub(live.started) > VERIFY_AFTER {
                     due.push(Chore::Verify { group: group.to_owned(), first: live.first });
                 }
-            } else if silent > if sealed { short } else { abandon } && !self.short.contains(group) {
+            } else if silent > if sealed { short } else { abandon } && !self.was_told(group) {
                 let group = group.to_owned();
                 due.push(Chore::AskWaiting { group, first: live.first, sealed });
             }
@@ -163,25 +190,22 @@ impl Active {
         );
         tracing::warn!(group, reason);
         self.broker.tell(&group, "short", &json!({ "reason": reason })).await;
-        self.short.insert(group);
+        self.short.insert(group, Instant::now());
+    }
+
+    /// Whether a group was told to be short a moment ago. Later it is told again: somebody may
+    /// wait now who did not then.
+    fn was_told(&self, group: &str) -> bool {
+        let again = self.settings.short_after.max(TELL_AGAIN);
+        self.short.get(group).is_some_and(|told| told.elapsed() < again)
     }
 }
 
 async fn look(broker: &Broker) -> Done {
     match broker.stream_info(&broker.namespace.cache_stream(), None).await {
         Ok(info) => Done::Looked(info),
-        Err(_) => Done::Nothing,
+        Err(error) => Done::Unanswered(error),
     }
-}
-
-async fn sweep(broker: &Broker) -> Done {
-    let ns = &broker.namespace;
-    match broker.purge(&ns.items_stream(), Some(&ns.stray_filter()), None).await {
-        Ok(0) => {}
-        Ok(removed) => tracing::warn!(removed, "items on malformed subjects are removed"),
-        Err(error) => tracing::debug!(%error, "not swept"),
-    }
-    Done::Nothing
 }
 
 async fn unmark(broker: &Broker, subject: &str, seq: u64) -> Done {
@@ -195,7 +219,7 @@ async fn unmark(broker: &Broker, subject: &str, seq: u64) -> Done {
 
 /// Purges until the server says that it is done: a time-out says nothing, and again does no
 /// harm. A stream that was re-created meanwhile has other entries under these sequences.
-async fn remove(broker: &Broker, purge: Purge, log: &str) -> Done {
+async fn remove(broker: &Broker, purge: Purge, log: &str, patience: Patience) -> Done {
     let stream = broker.namespace.cache_stream();
     let began = Instant::now();
     loop {
@@ -217,7 +241,12 @@ async fn remove(broker: &Broker, purge: Purge, log: &str) -> Done {
                 crash_point("collator.purged");
                 return Done::Purged(purge, began.elapsed());
             }
-            Err(error) => tracing::warn!(?purge, %error, "not purged yet, trying again"),
+            Err(error) => {
+                tracing::warn!(?purge, %error, "not purged yet, trying again");
+                if let Err(error) = patience.failed("purging the cache", error) {
+                    return Done::GaveUp(error);
+                }
+            }
         }
         sleep(Duration::from_secs(1)).await;
     }
@@ -253,7 +282,8 @@ async fn ask_waiting(broker: &Broker, group: String, first: u64, sealed: bool) -
     }
 }
 
-/// Removes every chunk of the group but the committed ones: a collator that died left them.
+/// Removes every chunk of the group but the committed ones: a collator that died left them. Only
+/// while this result stands: under an id that is used again chunks may be on their way.
 pub(super) async fn remove_orphans(broker: &Broker, summary: &Summary) {
     let ns = &broker.namespace;
     let stream = ns.results_stream();
@@ -261,6 +291,9 @@ pub(super) async fn remove_orphans(broker: &Broker, summary: &Summary) {
     let Ok(Some((_, list))) = broker.object_info(&summary.group).await else {
         return;
     };
+    if list.deleted || Summary::from_metadata(&list.metadata).as_ref() != Some(summary) {
+        return;
+    }
     let Ok(info) = broker.stream_info(&stream, Some(&filter)).await else {
         return;
     };

@@ -14,6 +14,7 @@ use super::outcome::Stored;
 use super::upload::Upload;
 use crate::pull::Pulled;
 use crate::tally::Verdict;
+use tokio::time::Instant;
 
 /// How much longer chunks are kept than the metadata that leads to them.
 const CHUNK_MARGIN: Duration = Duration::from_secs(600);
@@ -30,6 +31,8 @@ pub(crate) struct Collation {
     pub(crate) done_ttl: Duration,
     /// When the log was created that the verdict comes from.
     pub(crate) log: String,
+    /// When the verdict came.
+    pub(crate) decided: Instant,
 }
 
 /// How a collation ended.
@@ -44,6 +47,8 @@ pub(crate) enum Collated {
     },
     /// Another result stands under this name; it stays.
     Conflict(Option<Summary>),
+    /// Another collator finished the group, and its result is gone since: that stays so.
+    Void,
 }
 
 /// Why a collation has to be made again.
@@ -55,6 +60,9 @@ pub(crate) enum Failed {
     /// The log does not hold what the tally counted: somebody removed entries.
     #[error("the log holds {found} of the {counted} outcomes that were counted")]
     Mismatch { found: u64, counted: u64 },
+    /// It was tried for too long.
+    #[error(transparent)]
+    GaveUp(crate::error::Error),
 }
 
 impl From<String> for Failed {
@@ -81,7 +89,10 @@ impl Collation {
         let Collated::Committed { summary, leftovers } = collated else {
             return Ok(collated);
         };
-        let leftovers = self.commit_records(&summary).await? || leftovers;
+        let Some(over) = self.commit_records(&summary).await? else {
+            return Ok(Collated::Void);
+        };
+        let leftovers = over || leftovers;
         crash_point("collator.recorded");
         self.mark_done(&summary).await;
         crash_point("collator.marked_done");
@@ -90,7 +101,7 @@ impl Collation {
     }
 
     /// The live result of a group, by the leader's word.
-    async fn committed(&self, group: &str) -> Result<Option<ObjectInfo>, Failed> {
+    pub(super) async fn committed(&self, group: &str) -> Result<Option<ObjectInfo>, Failed> {
         let found = self.broker.object_info(group).await.map_err(|error| error.to_string())?;
         Ok(found.map(|(_, info)| info).filter(|info| !info.deleted))
     }
@@ -113,7 +124,10 @@ impl Collation {
             return Err(failed);
         }
         let collated = self.commit(verdict, draft).await?;
-        if let Collated::Conflict(_) = collated {
+        // Whoever wrote the result that stands looked for others' chunks before these came.
+        let is_ours = matches!(&collated, Collated::Committed { summary, .. }
+            if summary.records.starts_with(&nuids[1]));
+        if !is_ours {
             self.remove_chunks(&nuids).await;
         }
         Ok(collated)

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::object_store::ObjectInfo;
+use jetiter_config::broker::ApiError;
 use jetiter_config::crash_point;
 use jetiter_config::names::{Entry as Key, Mark, records_object};
 use jetiter_config::wire::{self, Summary};
@@ -13,12 +14,27 @@ use super::draft::Draft;
 use super::upload::Uploaded;
 use crate::tally::Verdict;
 
+/// For so long after a decision nobody else can have finished the group and lost its result: a
+/// lease that runs out takes longer.
+const FRESH: Duration = Duration::from_millis(200);
+
 /// What became of an object's metadata.
 enum Published {
     /// It stands; `over` says whether something stood there before.
     Stored { over: bool },
     /// Another live object has the name.
     Taken(Box<ObjectInfo>),
+    /// What gave the right to publish it is gone.
+    Void,
+}
+
+/// What gives the right to publish metadata.
+#[derive(Clone, Copy)]
+enum Claim<'a> {
+    /// The list's: the log still holds the entry that decided. It goes when the group is finished.
+    Decision(&'a Verdict),
+    /// The records': the list that they belong to stands.
+    List(&'a Summary),
 }
 
 impl Collation {
@@ -56,21 +72,28 @@ impl Collation {
         let metadata = summary.to_metadata();
         let info = list.info(bucket, &verdict.group, description, self.chunk, metadata);
         crash_point("collator.uploaded");
-        let published = self.publish_metadata(&info, summary.keep_ms, false).await?;
+        let claim = Claim::Decision(verdict);
+        let published = self.publish_metadata(&info, summary.keep_ms, claim).await?;
         crash_point("collator.committed");
-        match published {
-            Published::Stored { over } => Ok(Collated::Committed { summary, leftovers: over }),
-            Published::Taken(winner) => Ok(self.judge(verdict, *winner)),
-        }
+        Ok(match published {
+            Published::Stored { over } => Collated::Committed { summary, leftovers: over },
+            Published::Taken(winner) => self.judge(verdict, *winner),
+            Published::Void => Collated::Void,
+        })
     }
 
-    /// Publishes an object's metadata. A live object that has the name stays, unless `replace`.
+    /// Publishes an object's metadata, while the claim to it holds. A list that stands under the
+    /// name stays; records make room.
     async fn publish_metadata(
         &self,
         info: &ObjectInfo,
         keep_ms: Option<u64>,
-        replace: bool,
+        claim: Claim<'_>,
     ) -> Result<Published, Failed> {
+        // A collator that slept may come when the result is finished, and deleted again.
+        if self.decided.elapsed() > FRESH && !self.holds(claim).await? {
+            return Ok(Published::Void);
+        }
         let subject = self.broker.namespace.object_subject(&info.name);
         let payload = serde_json::to_vec(info).map_err(|error| error.to_string())?;
         let mut expected = 0;
@@ -87,34 +110,70 @@ impl Collation {
                 Err(refusal) => refusal,
             };
             let found = self.broker.object_info(&info.name).await;
-            match found.map_err(|error| error.to_string())? {
+            let found = found.map_err(|error| error.to_string())?;
+            let before = found.as_ref().map_or(0, |(seq, _)| *seq);
+            match found {
                 // Stored after all, only the answer was lost.
                 Some((_, found)) if found.nuid == info.nuid => {
                     return Ok(Published::Stored { over: expected != 0 });
                 }
-                Some((_, found)) if !found.deleted && !replace => {
+                Some((_, found)) if !found.deleted && matches!(claim, Claim::Decision(_)) => {
                     return Ok(Published::Taken(Box::new(found)));
                 }
-                // Deleted by somebody, or to be replaced: behind it is its place.
-                Some((before, _)) if expected != before => expected = before,
-                None if expected != 0 => expected = 0,
-                _ => return Err(Failed::Again(format!("the result is not stored: {refusal:?}"))),
+                _ if expected == before => {
+                    return Err(Failed::Again(format!("the result is not stored: {refusal:?}")));
+                }
+                // Deleted by somebody, or to be replaced: behind it is its place. The claim is
+                // looked at after that: what changes from now on refuses the next try.
+                _ if self.holds(claim).await? => expected = before,
+                _ => return Ok(Published::Void),
             }
         }
     }
 
+    async fn holds(&self, claim: Claim<'_>) -> Result<bool, Failed> {
+        match claim {
+            Claim::Decision(verdict) => self.is_in_the_log(verdict.cut).await,
+            Claim::List(summary) => {
+                let list = self.committed(&summary.group).await?;
+                Ok(list.is_some_and(|list| {
+                    Summary::from_metadata(&list.metadata).as_ref() == Some(summary)
+                }))
+            }
+        }
+    }
+
+    /// Whether an entry is still there. Of a log that is gone or another one nobody can tell.
+    async fn is_in_the_log(&self, seq: u64) -> Result<bool, Failed> {
+        let stream = self.broker.namespace.cache_stream();
+        let found = self.broker.message_at(&stream, seq).await;
+        let log = self.broker.stream_info(&stream, None).await;
+        match (found, log) {
+            (Err(ApiError::Unanswered(reason)), _) | (_, Err(ApiError::Unanswered(reason))) => {
+                Err(Failed::Again(reason))
+            }
+            (Ok(None), Ok(log)) => Ok(log.created != self.log),
+            _ => Ok(true),
+        }
+    }
+
     /// The records' metadata follows from the list's, so any successor can publish it. The list
-    /// is the authority: records of one that is gone make room. Says whether any did.
-    pub(super) async fn commit_records(&self, summary: &Summary) -> Result<bool, Failed> {
+    /// is the authority: records of one that is gone make room. Says whether any did; `None` when
+    /// the list itself is gone.
+    pub(super) async fn commit_records(&self, summary: &Summary) -> Result<Option<bool>, Failed> {
         let Some(records) = Uploaded::from_text(&summary.records) else {
-            return Ok(false);
+            return Ok(Some(false));
         };
         let name = records_object(&summary.group);
         let description = format!("jetiter: the records of {}", summary.group);
         let bucket = self.broker.namespace.results_bucket();
         let info = records.info(bucket, &name, description, self.chunk, summary.to_metadata());
-        let published = self.publish_metadata(&info, summary.keep_ms, true).await?;
-        Ok(matches!(published, Published::Stored { over: true }))
+        let claim = Claim::List(summary);
+        let published = self.publish_metadata(&info, summary.keep_ms, claim).await?;
+        Ok(match published {
+            Published::Stored { over } => Some(over),
+            Published::Taken(_) | Published::Void => None,
+        })
     }
 
     /// Saves a successor the question for the result; nothing rests on it.

@@ -10,25 +10,31 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, sleep};
 
+use crate::error::Error;
+use crate::patience::Patience;
 use crate::pull::{Pull, Pulled};
 
 /// How many seals may be on their way to becoming marks.
 const WINDOW: usize = 256;
 
-/// Takes in seals and cancels until it is dropped.
-pub(crate) async fn run(broker: &Broker) {
+/// Takes in seals and cancels until it is dropped, or until none could be had for too long.
+pub(crate) async fn run(broker: &Broker, patience: Duration) -> Error {
     let items = broker.namespace.items_stream();
+    let mut patience = Patience::new(patience);
     loop {
         let reason = match Pull::open(broker, &items, COLLATOR_CONSUMER).await {
-            Ok(pull) => pull_all(broker, pull).await,
+            Ok(pull) => pull_all(broker, pull, &mut patience).await,
             Err(error) => error.to_string(),
         };
         tracing::warn!(reason, "no seals come, trying again");
+        if let Err(error) = patience.failed("pulling seals", reason) {
+            return error;
+        }
         sleep(Duration::from_millis(500)).await;
     }
 }
 
-async fn pull_all(broker: &Broker, mut pull: Pull) -> String {
+async fn pull_all(broker: &Broker, mut pull: Pull, patience: &mut Patience) -> String {
     let mut running = JoinSet::new();
     loop {
         while running.try_join_next().is_some() {}
@@ -43,6 +49,7 @@ async fn pull_all(broker: &Broker, mut pull: Pull) -> String {
             Pulled::Nothing => {}
             Pulled::Lost(reason) => return reason,
         }
+        patience.worked();
     }
 }
 

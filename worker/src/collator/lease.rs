@@ -8,6 +8,13 @@ use jetiter_config::broker::{Broker, Refusal};
 use jetiter_config::wire;
 use tokio::time::{Instant, sleep};
 
+use crate::error::Error;
+use crate::patience::Patience;
+
+/// How often one that stands by looks at the most: a lease that is given back is free at once,
+/// however long leases last.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// The lease, held. The server drops it when it is not renewed.
 pub(crate) struct Lease {
     broker: Broker,
@@ -18,23 +25,33 @@ pub(crate) struct Lease {
 
 impl Lease {
     /// Waits until the lease is free and takes it.
-    pub(crate) async fn acquire(broker: &Broker, holder: &str) -> Lease {
+    pub(crate) async fn acquire(
+        broker: &Broker,
+        holder: &str,
+        patience: Duration,
+    ) -> Result<Lease, Error> {
         let mut said = false;
+        let mut patience = Patience::new(patience);
         loop {
             let lasts = lasts(broker).await;
             match write(broker, holder, 0).await {
                 Ok(seq) => {
                     let (broker, holder) = (broker.clone(), holder.to_owned());
-                    return Lease { broker, holder, seq, lasts };
+                    return Ok(Lease { broker, holder, seq, lasts });
                 }
-                Err(Refusal::Already) if !said => {
+                Err(Refusal::Already) => {
+                    patience.worked();
+                    if !said {
+                        tracing::info!("another collator works, this one stands by");
+                    }
                     said = true;
-                    tracing::info!("another collator works, this one stands by");
                 }
-                Err(Refusal::Already) => {}
-                Err(refusal) => tracing::warn!(?refusal, "the lease is out of reach"),
+                Err(refusal) => {
+                    tracing::warn!(?refusal, "the lease is out of reach");
+                    patience.failed("asking for the lease", format!("{refusal:?}"))?;
+                }
             }
-            sleep(lasts / 3).await;
+            sleep((lasts / 3).min(LOOK)).await;
         }
     }
 

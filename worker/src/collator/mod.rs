@@ -8,9 +8,11 @@ mod collation;
 mod commit;
 mod draft;
 mod follower;
+mod full;
 mod intake;
 mod lease;
 mod outcome;
+mod sweep;
 mod upload;
 
 use jetiter_config::broker::Broker;
@@ -36,21 +38,30 @@ impl Collator {
         Ok(Collator { broker, settings, name: crate::worker::name() })
     }
 
-    /// Works, or stands by, until `stop` ends.
-    pub async fn run(self, stop: impl Future<Output = ()>) {
+    /// Works, or stands by, until `stop` ends. Fails when for longer than `collator.patience` no
+    /// server answers or something can't be stored or removed.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
         tokio::pin!(stop);
+        let patience = self.settings.patience;
         loop {
             let mut lease = tokio::select! {
-                lease = Lease::acquire(&self.broker, &self.name) => lease,
-                () = &mut stop => return,
+                lease = Lease::acquire(&self.broker, &self.name, patience) => lease?,
+                () = &mut stop => return Ok(()),
             };
             tracing::info!(name = self.name, "this collator works");
-            tokio::select! {
-                () = Active::new(&self.broker, &self.settings).run() => {}
-                () = intake::run(&self.broker) => {}
-                () = lease.keep() => tracing::warn!("the lease is lost, standing by"),
-                () = &mut stop => return lease.release().await,
-            }
+            let mut active = Active::new(&self.broker, &self.settings);
+            let failed = tokio::select! {
+                error = active.run() => Err(error),
+                error = intake::run(&self.broker, patience) => Err(error),
+                () = lease.keep() => {
+                    tracing::warn!("the lease is lost, standing by");
+                    active.leave();
+                    continue;
+                }
+                () = &mut stop => Ok(()),
+            };
+            lease.release().await;
+            return failed;
         }
     }
 }
