@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use std::time::Duration;
@@ -151,6 +151,13 @@ impl Nodes {
         }
     }
 
+    /// Leaves the servers' logs and stores where they are.
+    #[allow(dead_code, reason = "only the chaos run keeps them")]
+    pub fn keep(&mut self) -> &Path {
+        self.dir.disable_cleanup(true);
+        self.dir.path()
+    }
+
     /// Whether the server says that all is well with it.
     pub async fn is_healthy(&self, node: usize) -> bool {
         healthy(self.ports[node].monitor).await
@@ -212,9 +219,13 @@ impl Drop for Running {
 }
 
 impl Ports {
-    /// Three that nobody uses now.
+    /// Three that nobody uses now, below those that the system gives to connections: a client that
+    /// tries a dead server again and again might be given its port, and keep it.
     fn free() -> Ports {
-        let free = || TcpListener::bind("127.0.0.1:0").unwrap();
+        let free = || {
+            let ports = std::iter::repeat_with(|| rand::random_range(20_000..30_000));
+            ports.flat_map(|port: u16| TcpListener::bind(("127.0.0.1", port))).next().unwrap()
+        };
         let listeners = [free(), free(), free()];
         let [client, route, monitor] =
             listeners.each_ref().map(|listener| listener.local_addr().unwrap().port());

@@ -109,10 +109,22 @@ async fn left(stage: &Stage, deadline: Instant, account: &mut Account) {
         }
         if Instant::now() > deadline {
             let some: Vec<_> = left.iter().take(20).map(String::as_str).collect();
-            let text = format!("{} left behind: {}", left.len(), some.join(" "));
-            return stage.journal.wrong(text);
+            stage.journal.wrong(format!("{} left behind: {}", left.len(), some.join(" ")));
+            return consumers(stage).await;
         }
         sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// What the server says of those that should have taken what is left.
+async fn consumers(stage: &Stage) {
+    let engine = &stage.engine;
+    let stream = engine.broker.namespace.items_stream();
+    let stream = engine.broker.jetstream.get_stream(stream).await.unwrap();
+    stage.journal.note(&format!("items: {:?}", stream.cached_info().state));
+    let mut consumers = stream.consumers();
+    while let Some(consumer) = consumers.try_next().await.unwrap() {
+        stage.journal.note(&format!("{consumer:?}"));
     }
 }
 

@@ -7,14 +7,14 @@ use jetiter::{Broker, Client, ClientError, FOREVER, Fetched, Options};
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::group::Group;
 use crate::plan;
 use crate::stage::Stage;
 
 /// How many groups one submitter has on their way at once.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 16;
 /// How long before a submission that found no server is taken up again.
 const AGAIN: Duration = Duration::from_millis(300);
 
@@ -63,10 +63,13 @@ impl Submitter {
 
     /// Waits for a group's result from now on.
     fn read(&self, group: Group, permit: OwnedSemaphorePermit) {
-        let (client, id) = (self.client.clone(), group.id.clone());
+        let (stage, client) = (self.stage.clone(), self.client.clone());
+        let (id, began) = (group.id.clone(), Instant::now());
         let reader = tokio::spawn(async move {
             let _permit = permit;
-            client.fetch(&id, FOREVER).await
+            let fetched = client.fetch(&id, FOREVER).await;
+            stage.journal.note(&format!("{id} finished after {:?}", began.elapsed()));
+            fetched
         });
         self.stage.groups.lock().unwrap().push(Submitted { group, reader });
     }

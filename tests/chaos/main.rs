@@ -59,15 +59,15 @@ const SUBMITTERS: usize = 4;
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
+    let wanted = u32::from(args.is_wanted());
     if args.lists() {
-        println!("{NAME}: test");
+        (0..wanted).for_each(|_| println!("{NAME}: test"));
         return ExitCode::SUCCESS;
     }
     let began = Instant::now();
-    let wanted = u32::from(args.is_wanted());
     println!("\nrunning {wanted} test{}", if wanted == 1 { "" } else { "s" });
     let mut failed = 0;
-    if args.is_wanted() {
+    if wanted == 1 {
         for seed in args.seed..args.seed + args.runs {
             failed |= u32::from(!run(&args, seed).await);
         }
@@ -90,7 +90,8 @@ async fn run(args: &Args, seed: u64) -> bool {
     let what = format!("chaos: seed {seed}, {} s, nodes: {}", args.seconds, args.nodes);
     println!("{what}");
     let nodes = Nodes::with(args.nodes, "").await;
-    let stage = Arc::new(Stage::set(seed, &nodes).await);
+    let dir = tempfile::Builder::new().prefix("jetiter-chaos-").tempdir().unwrap();
+    let stage = Arc::new(Stage::set(seed, &nodes, dir.path()).await);
     let mut submitters = Vec::new();
     for number in 0..SUBMITTERS {
         submitters.push(Submitter::start(&stage, number).await);
@@ -99,7 +100,7 @@ async fn run(args: &Args, seed: u64) -> bool {
     let collators = (0..COLLATORS).map(|number| Player::start(&stage, Kind::Collator, number));
     let players: Vec<_> = players.chain(collators).map(|p| tokio::spawn(p.run())).collect();
     let submitters: Vec<_> = submitters.into_iter().map(|s| tokio::spawn(s.run())).collect();
-    let (_nodes, ()) = tokio::join!(servers::run(nodes, stage.clone()), async {
+    let (mut nodes, ()) = tokio::join!(servers::run(nodes, stage.clone()), async {
         sleep(Duration::from_secs(args.seconds)).await;
         stage.peace.cancel();
     });
@@ -117,23 +118,22 @@ async fn run(args: &Args, seed: u64) -> bool {
         player.await.unwrap();
     }
     account.wrong = stage.journal.wrongs();
-    tell(args, stage, account, &what)
+    println!("{account}{what}");
+    let right = tell(args, &account);
+    if !right || args.keep {
+        println!("the logs: {}, the servers: {}", dir.keep().display(), nodes.keep().display());
+    }
+    right
 }
 
-fn tell(args: &Args, stage: Arc<Stage>, account: Account, what: &str) -> bool {
-    println!("{account}{what}");
+/// Says whether all was right.
+fn tell(args: &Args, account: &Account) -> bool {
     for problem in account.wrong.iter().take(50) {
         println!("WRONG: {problem}");
     }
     if let Some(path) = &args.json {
         let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
-        writeln!(file, "{}", serde_json::to_string(&account).unwrap()).unwrap();
+        writeln!(file, "{}", serde_json::to_string(account).unwrap()).unwrap();
     }
-    let right = account.wrong.is_empty();
-    if !right || args.keep {
-        let mut stage = Arc::into_inner(stage).unwrap();
-        stage.keep();
-        println!("the logs: {}", stage.dir().display());
-    }
-    right
+    account.wrong.is_empty()
 }

@@ -46,7 +46,7 @@ pub struct Player {
 
 impl Player {
     pub fn start(stage: &Arc<Stage>, kind: Kind, number: usize) -> Player {
-        let path = stage.dir().join(format!("{}-{number}.log", kind.name()));
+        let path = stage.dir.join(format!("{}-{number}.log", kind.name()));
         let log = File::create(path).unwrap();
         Player { process: start(stage, kind), stage: stage.clone(), kind, number, log }
     }

@@ -26,11 +26,12 @@ pub struct Stage {
     pub end: CancellationToken,
     /// Every group that was begun.
     pub groups: Mutex<Vec<Submitted>>,
-    dir: tempfile::TempDir,
+    /// Where logs are.
+    pub dir: PathBuf,
 }
 
 impl Stage {
-    pub async fn set(seed: u64, nodes: &Nodes) -> Stage {
+    pub async fn set(seed: u64, nodes: &Nodes, dir: &Path) -> Stage {
         let mut settings = Settings { server: nodes.urls(), ..Settings::default() };
         settings.assets.replicas = nodes.len();
         settings.assets.ack_wait = Duration::from_secs(2);
@@ -42,31 +43,20 @@ impl Stage {
         // Here a worker dies every few seconds and not by the fault of what it runs: with the
         // usual limit an item that has bad luck would end as lost, and rightly so.
         settings.worker.begins = 1_000;
-        let dir = tempfile::Builder::new().prefix("jetiter-chaos-").tempdir().unwrap();
         Stage {
             seed,
             engine: Engine::on(settings).await,
-            journal: Journal::new(&dir.path().join("journal")),
+            journal: Journal::new(&dir.join("journal")),
             peace: CancellationToken::new(),
             end: CancellationToken::new(),
             groups: Mutex::default(),
-            dir,
+            dir: dir.to_owned(),
         }
     }
 
     /// The file that `test.append` writes to: a line for each execution.
     pub fn runs(&self) -> PathBuf {
-        self.dir.path().join("runs")
-    }
-
-    /// Where logs are.
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
-    }
-
-    /// Leaves the logs where they are.
-    pub fn keep(&mut self) {
-        self.dir.disable_cleanup(true);
+        self.dir.join("runs")
     }
 }
 

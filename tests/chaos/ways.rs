@@ -49,7 +49,7 @@ impl Submitter {
 
     /// By a process that kills itself when so many items are stored, or is killed.
     async fn by_program(&self, group: &Group) {
-        let mut file = tempfile::NamedTempFile::new_in(self.stage.dir()).unwrap();
+        let mut file = tempfile::NamedTempFile::new_in(&self.stage.dir).unwrap();
         for argument in group.arguments() {
             writeln!(file, "{argument}").unwrap();
         }
