@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::process::{ExitStatus, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tokio::process::{Child, Command};
 
 use crate::harness::{Engine, eventually, within};
@@ -108,6 +108,12 @@ impl Process {
             stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" T"))
         })
         .await;
+    }
+
+    /// It may have no more address space than this.
+    pub fn limit_memory(&self, bytes: u64) {
+        let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+        prlimit(Some(self.pid()), Resource::As, limit).unwrap();
     }
 
     /// What it has said on standard error.
