@@ -21,6 +21,7 @@ demo: need-cargo ## run the demonstration: a map over a nats-server of its own
 test: lint ## all that CI runs: lint, then every test against a real nats-server
 	@server="$$(tools/nats-server)"; \
 	export JETITER_NATS_SERVER="$$server"; \
+	tools/faketime >/dev/null || test -z "$${CI:-}"; \
 	echo "cargo test with $$server"; \
 	cargo test --workspace --locked --features crash-points
 
@@ -39,9 +40,10 @@ lint: need-cargo ## formatting, clippy and the documentation, every warning an e
 	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 
-tools: ## get nats-server and the nats command line client into .tools, print where they are
+tools: ## get nats-server, the nats command line client and libfaketime into .tools, print where
 	@tools/nats-server
 	@tools/nats
+	@tools/faketime
 
 clean-data: ## remove what a local server has stored in .jetiter (stop that server first)
 	rm -rf .jetiter

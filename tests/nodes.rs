@@ -173,6 +173,12 @@ impl Nodes {
         .await;
     }
 
+    /// Where a server keeps the messages of a stream.
+    pub fn messages_of(&self, node: usize, stream: &str) -> PathBuf {
+        let streams = format!("store{node}/jetstream/$G/streams/{stream}/msgs");
+        self.dir.path().join(streams)
+    }
+
     /// How many servers there are, running or not.
     pub fn len(&self) -> usize {
         self.ports.len()
