@@ -82,11 +82,12 @@ fn untagged(value: &Value) -> &Value {
 }
 
 fn key_text(key: &Value) -> Result<String, String> {
-    match untagged(key) {
-        Value::Text(text) => Ok(text.clone()),
-        Value::Array(_) | Value::Map(_) => Err("a JSON key can't be a list or a map".to_owned()),
-        scalar => serde_json::to_string(&AsJson(scalar)).map_err(|error| error.to_string()),
+    if let Value::Array(_) | Value::Map(_) = untagged(key) {
+        return Err("a JSON key can't be a list or a map".to_owned());
     }
+    let json = serde_json::to_string(&AsJson(key)).map_err(|error| error.to_string())?;
+    // A text stands in quotes, which are not part of it; a number is its own text.
+    Ok(serde_json::from_str(&json).unwrap_or(json))
 }
 
 #[cfg(test)]
@@ -116,7 +117,11 @@ mod tests {
         check(&f64::INFINITY, "null");
         check(&Value::Bytes(vec![1, 2, 3]), "\"AQID\"");
         check(&Value::Tag(1, Box::new(Value::from(5))), "5");
-        check(&Value::Map(vec![(Value::from(1), Value::from("a"))]), "{\"1\":\"a\"}");
+        let key = |key| Value::Map(vec![(key, Value::from("a"))]);
+        check(&key(Value::from(1)), "{\"1\":\"a\"}");
+        check(&key(Value::Null), "{\"null\":\"a\"}");
+        check(&key(Value::Bytes(vec![1, 2, 3])), "{\"AQID\":\"a\"}");
+        check(&key(Value::from(u128::MAX)), &format!("{{\"{}\":\"a\"}}", u128::MAX));
     }
 
     #[test]
