@@ -182,6 +182,11 @@ mod tests {
         assert_eq!(Encoding::Cbor.decode::<f64>(&cbor(3)).unwrap(), 3.0);
         assert_eq!(Encoding::Cbor.decode::<(f64, f64)>(&cbor((1, -1))).unwrap(), (1.0, -1.0));
         assert_eq!(Encoding::Cbor.decode::<Vec<f64>>(&cbor([1, 2])).unwrap(), [1.0, 2.0]);
+        for large in [i128::MIN, -1 << 64, 1 << 64] {
+            let json = large.to_string();
+            assert_eq!(Encoding::Json.decode::<f64>(json.as_bytes()).unwrap(), large as f64);
+            assert_eq!(Encoding::Cbor.decode::<f64>(&cbor(large)).unwrap(), large as f64);
+        }
     }
 
     #[test]
