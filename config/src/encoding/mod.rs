@@ -190,6 +190,14 @@ mod tests {
     }
 
     #[test]
+    fn a_float_is_read_as_it_was_written() {
+        let float = 31.245270191439438;
+        assert_eq!(Encoding::Json.decode::<f64>(b"31.245270191439438").unwrap(), float);
+        let cbor = Encoding::Json.transcode(b"31.245270191439438", Encoding::Cbor).unwrap();
+        assert_eq!(Encoding::Cbor.decode::<f64>(&cbor).unwrap(), float);
+    }
+
+    #[test]
     fn a_tuple_has_its_own_length() {
         for encoding in [Encoding::Json, Encoding::Cbor] {
             let three = encoding.encode(&[1, 2, 3]).unwrap();
