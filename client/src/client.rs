@@ -26,6 +26,8 @@ use crate::wait;
 
 /// Without a byte for so long a download is given up.
 const SILENCE: Duration = Duration::from_secs(10);
+/// Memory that is asked for before the first byte of a download.
+const MOST_AT_ONCE: usize = 16 << 20;
 
 /// Submits groups and reads results, over a broker or inline. Cheap to clone.
 ///
@@ -309,7 +311,8 @@ impl Remote {
             }
         };
         let size = reader.info().size;
-        let mut bytes = Vec::with_capacity(size);
+        // The metadata may tell of any size: what comes decides.
+        let mut bytes = Vec::with_capacity(size.min(MOST_AT_ONCE));
         loop {
             let read = timeout(SILENCE, reader.read_buf(&mut bytes)).await;
             // Chunks that somebody removed, or that expired, never come.
