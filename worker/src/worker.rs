@@ -125,7 +125,10 @@ impl Worker {
                 Err(error) => Some(error.to_string()),
             };
             if let Some(reason) = lost {
-                tracing::warn!(consumer = self.consumer, reason, "no items come, trying again");
+                tracing::warn!(
+                    reason,
+                    "no items come, trying again; `jetiter init` makes what is missing"
+                );
                 sleep(REOPEN).await;
             }
         }
