@@ -83,7 +83,7 @@ impl Collation {
         };
         let leftovers = self.commit_records(&summary).await? || leftovers;
         crash_point("collator.recorded");
-        self.mark_done(&summary).await;
+        tokio::join!(self.mark_done(&summary), self.drop_stray_records(&summary));
         crash_point("collator.marked_done");
         self.broker.tell(&verdict.group, "done", &summary).await;
         Ok(Collated::Committed { summary, leftovers })
