@@ -130,12 +130,25 @@ impl Client {
         let Some(list) = self.read(group, wait).await? else {
             return Ok(None);
         };
-        // Committed a moment after the list.
-        let Some(records) = self.read_records(group, Duration::from_secs(30)).await? else {
+        let mut records = self.read_records(group, Duration::ZERO).await?;
+        if records.is_none() {
+            self.is_still_there(group).await?;
+            // Committed a moment after the list.
+            records = self.read_records(group, Duration::from_secs(30)).await?;
+        }
+        let Some(records) = records else {
             let reason = "it has no records".to_owned();
             return Err(Error::Damaged { group: group.to_string(), reason });
         };
         Fetched::read(list, &records).map(Some)
+    }
+
+    /// Fails when the list is gone, with an error that says so.
+    async fn is_still_there(&self, group: &GroupId) -> Result<(), Error> {
+        match &self.by {
+            By::Broker(remote) => remote.is_still_there(group).await,
+            By::Inline(_) => Ok(()),
+        }
     }
 
     /// The list's bytes as they are stored.
@@ -303,23 +316,41 @@ impl Remote {
         let damaged = |reason: String| Error::Damaged { group: group.to_string(), reason };
         let summary = Summary::from_metadata(&info.metadata)
             .ok_or_else(|| damaged("its metadata is not jetiter's".to_owned()))?;
-        let bytes = download(&self.broker, object).await.map_err(damaged)?;
-        Ok(bytes.map(|bytes| Raw { summary, bytes }))
+        match download(&self.broker, object).await {
+            Ok(bytes) => Ok(bytes.map(|bytes| Raw { summary, bytes })),
+            Err(reason) => {
+                self.is_still_there(group).await?;
+                Err(damaged(reason))
+            }
+        }
+    }
+
+    async fn is_still_there(&self, group: &GroupId) -> Result<(), Error> {
+        match wait::look(&self.broker, group.as_str()).await? {
+            Some(_) => Ok(()),
+            None => Err(Error::Gone { group: group.to_string() }),
+        }
     }
 
     async fn delete(&self, group: &GroupId) -> Result<bool, Error> {
-        let look = wait::for_object(&self.broker, group, group.as_str(), Duration::ZERO).await?;
-        if look.is_none() {
+        let Some(info) = wait::look(&self.broker, group.as_str()).await? else {
             return Ok(false);
-        }
+        };
         let ns = &self.broker.namespace;
         let stream = ns.results_stream();
-        // The list's metadata last: broken off, the deletion can be made again.
-        let filters = [
-            ns.object_subject(&records_object(group.as_str())),
+        let records = ns.object_subject(&records_object(group.as_str()));
+        // The list's metadata late: broken off, the deletion can be made again. Behind it the
+        // records' once more: a collator that looks for the list no more finds it now.
+        let mut filters = vec![
+            records.clone(),
             ns.chunks_filter(group.as_str()),
             ns.object_subject(group.as_str()),
+            records,
         ];
+        // Somebody's own upload over the result has its chunks elsewhere.
+        if info.nuid.parse::<GroupId>().is_ok() {
+            filters.insert(0, ns.chunk_subject(&info.nuid));
+        }
         for filter in filters {
             let purged = self.broker.purge(&stream, Some(&filter), None).await;
             purged.map_err(|error| error.about(format!("the result {group}")))?;

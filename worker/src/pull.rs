@@ -34,6 +34,8 @@ pub(crate) enum Pulled {
 /// An open pull on one consumer.
 pub(crate) struct Pull {
     broker: Broker,
+    /// The consumer, as a person is told of it.
+    name: String,
     subject: String,
     inbox: String,
     messages: Subscriber,
@@ -50,6 +52,7 @@ impl Pull {
     ) -> Result<Pull, async_nats::SubscribeError> {
         let inbox = broker.client.new_inbox();
         Ok(Pull {
+            name: format!("the consumer {consumer} of the stream {stream}"),
             subject: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"),
             messages: broker.client.subscribe(inbox.clone()).await?,
             connects: connects(broker),
@@ -122,7 +125,7 @@ impl Pull {
             StatusCode::IDLE_HEARTBEAT => Pulled::Nothing,
             StatusCode::NO_RESPONDERS => {
                 self.outstanding = 0;
-                Pulled::Lost("no server answers for it".to_owned())
+                Pulled::Lost(format!("nobody answers for {}", self.name))
             }
             _ if description == "Consumer Deleted" || description.contains("push based") => {
                 Pulled::Lost(description.to_owned())

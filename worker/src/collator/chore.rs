@@ -101,12 +101,15 @@ impl Active {
             Done::Verified { group, first, result } => self.verified(group, first, result).await,
             Done::NothingWaiting { group, sealed, log_end } => {
                 // What the log holds behind our own position may be what is missing.
-                let unchanged = self.tally.get(&group).is_some_and(|live| !live.is_decided());
-                if !unchanged || self.seen() < log_end {
+                let live = self.tally.get(&group).filter(|live| !live.is_decided());
+                let Some(live) = live.filter(|_| self.seen() >= log_end) else {
                     return Ok(());
-                }
+                };
+                let unbegun = live.counted() == 0;
                 match sealed {
                     true => self.tell_short(group).await,
+                    // Marks that somebody forged: there is no group behind them.
+                    false if unbegun => self.bury(&group),
                     false => self.abandon(group),
                 }
             }

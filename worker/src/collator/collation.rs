@@ -100,7 +100,7 @@ impl Collation {
         };
         let leftovers = over || leftovers;
         crash_point("collator.recorded");
-        self.mark_done(&summary).await;
+        tokio::join!(self.mark_done(&summary), self.drop_stray_records(&summary));
         crash_point("collator.marked_done");
         self.broker.tell(&verdict.group, "done", &summary).await;
         Ok(Collated::Committed { summary, leftovers })
