@@ -1,6 +1,7 @@
 //! End to end, against a real nats-server: one server for the whole run, a namespace per test.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
+mod fuzzing;
 mod harness;
 mod nodes;
 mod processes;
@@ -74,3 +75,6 @@ mod outages;
 
 /// Retries, time-outs, stops, aborts, limits.
 mod workers;
+
+/// The fuzz targets over their corpus: every decoder that meets bytes from outside.
+mod corpus;

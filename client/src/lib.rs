@@ -6,6 +6,8 @@
 
 mod client;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod inline;
 mod iter;
 mod options;

@@ -8,6 +8,8 @@ mod collation;
 mod commit;
 mod draft;
 mod follower;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod intake;
 mod lease;
 mod outcome;
