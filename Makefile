@@ -38,7 +38,7 @@ fuzz: need-cargo ## look for bytes that break a decoder, FUZZ_SECONDS (30) for e
 	for target in $${targets:-$$("$$fuzz" list)}; do \
 	  mkdir -p "fuzz/corpus/$$target"; \
 	  "$$fuzz" run "$$target" "fuzz/corpus/$$target" "tests/corpus/$$target" -- \
-	    -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 -malloc_limit_mb=256 \
+	    -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=256 \
 	    -print_final_stats=1; \
 	done
 
