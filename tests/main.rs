@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod groups;
+mod fuzzing;
 mod harness;
 mod nodes;
 mod processes;
@@ -93,3 +94,6 @@ mod rotation;
 
 /// Retries, time-outs, stops, aborts, limits.
 mod workers;
+
+/// The fuzz targets over their corpus: every decoder that meets bytes from outside.
+mod corpus;

@@ -7,6 +7,8 @@
 mod client;
 mod download;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod inline;
 mod iter;
 mod options;

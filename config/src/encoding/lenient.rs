@@ -32,7 +32,11 @@ fn integer<'de, V: Visitor<'de>>(number: i128, visitor: V) -> Result<V::Value, E
 /// An integer as a float, also one that CBOR writes as a tag and bytes.
 fn rounded(value: &Value) -> Option<f64> {
     let positive = value.deserialized::<u128>().map(|number| number as f64);
-    positive.or_else(|_| value.deserialized::<i128>().map(|number| number as f64)).ok()
+    let any = positive.or_else(|_| value.deserialized::<i128>().map(|number| number as f64));
+    any.ok().or_else(|| match value {
+        Value::Tag(_, inner) => rounded(inner),
+        _ => None,
+    })
 }
 
 impl<'de> Deserializer<'de> for Lenient {
