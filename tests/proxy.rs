@@ -1,10 +1,14 @@
 //! A proxy that can cut or swallow: what a network does to connections.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+
+/// A slow line waits for so long before each piece that it passes on.
+const SLOW: Duration = Duration::from_millis(50);
 
 /// What the proxy does with what it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +17,8 @@ pub enum Line {
     Open,
     /// Reads it and passes nothing on; connections stay open: half-open, as a peer sees it.
     Swallow,
+    /// Passes on a little at a time.
+    Slow,
     /// Closes every connection and takes no new one for longer than a moment.
     Cut,
 }
@@ -66,9 +72,13 @@ async fn copy(
     mut to: tokio::net::tcp::OwnedWriteHalf,
     line: watch::Receiver<Line>,
 ) {
-    let mut buffer = vec![0; 64 << 10];
+    let mut buffer = vec![0; 32 << 10];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        let swallow = *line.borrow() == Line::Swallow;
+        let now = *line.borrow();
+        let swallow = now == Line::Swallow;
+        if now == Line::Slow {
+            tokio::time::sleep(SLOW).await;
+        }
         if !swallow && to.write_all(&buffer[..read]).await.is_err() {
             return;
         }
