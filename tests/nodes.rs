@@ -121,6 +121,23 @@ impl Nodes {
         }
     }
 
+    /// A copy of a server's store, made while it is stopped.
+    pub fn copy_store(&self, node: usize) -> tempfile::TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        copy_all(&self.store(node), copy.path());
+        copy
+    }
+
+    /// Puts such a copy back, while the server is stopped.
+    pub fn put_back(&self, node: usize, copy: &tempfile::TempDir) {
+        std::fs::remove_dir_all(self.store(node)).unwrap();
+        copy_all(copy.path(), &self.store(node));
+    }
+
+    fn store(&self, node: usize) -> PathBuf {
+        self.dir.path().join(format!("store{node}"))
+    }
+
     /// kill -9.
     pub fn kill(&mut self, node: usize) {
         self.running[node].take();
@@ -198,7 +215,7 @@ impl Nodes {
     fn config(&self, node: usize) -> String {
         let Ports { client, route, monitor } = self.ports[node];
         let dir = self.dir.path();
-        let (store, log) = (dir.join(format!("store{node}")), dir.join(format!("{node}.log")));
+        let (store, log) = (self.store(node), dir.join(format!("{node}.log")));
         let mut config = format!(
             "listen: 127.0.0.1:{client}\nhttp: 127.0.0.1:{monitor}\nserver_name: n{node}\n\
              log_file: {log:?}\njetstream {{ store_dir: {store:?} }}\n{}\n",
@@ -240,6 +257,19 @@ impl Ports {
             }
         };
         Ports { client: free(), route: free(), monitor: free() }
+    }
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_all(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
     }
 }
 
