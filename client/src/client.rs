@@ -5,17 +5,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_nats::jetstream::object_store::GetErrorKind;
 use futures_util::{Stream, StreamExt, stream};
 use jetiter_config::broker::Broker;
 use jetiter_config::call::Call;
 use jetiter_config::names::{Function, GroupId, Queue, records_object};
 use jetiter_config::settings::{self, Settings};
-use jetiter_config::wire::{Progress, Seal, Summary};
+use jetiter_config::wire::{Progress, Seal};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::io::AsyncReadExt;
-use tokio::time::{sleep, timeout};
 
 use crate::error::Error;
 use crate::inline::Inline;
@@ -23,9 +20,6 @@ use crate::options::Options;
 use crate::result::{Fetched, Raw};
 use crate::submit::Submission;
 use crate::wait;
-
-/// Without a byte for so long a download is given up.
-const SILENCE: Duration = Duration::from_secs(10);
 
 /// Submits groups and reads results, over a broker or inline. Cheap to clone.
 ///
@@ -269,57 +263,6 @@ impl Remote {
         }
         self.queues.lock().unwrap_or_else(PoisonError::into_inner).insert(queue.clone());
         Ok(())
-    }
-
-    async fn read(
-        &self,
-        group: &GroupId,
-        object: &str,
-        wait: Duration,
-    ) -> Result<Option<Raw>, Error> {
-        let Some(info) = wait::for_object(&self.broker, group, object, wait).await? else {
-            return Ok(None);
-        };
-        let damaged = |reason: String| Error::Damaged { group: group.to_string(), reason };
-        let summary = Summary::from_metadata(&info.metadata)
-            .ok_or_else(|| damaged("its metadata is not jetiter's".to_owned()))?;
-        let bytes = self.download(object).await.map_err(damaged)?;
-        Ok(bytes.map(|bytes| Raw { summary, bytes }))
-    }
-
-    /// The object's bytes; `None` when it has gone since it was looked for.
-    async fn download(&self, object: &str) -> Result<Option<Vec<u8>>, String> {
-        let bucket = self.broker.namespace.results_bucket();
-        let store = self.broker.jetstream.get_object_store(bucket).await;
-        let store = store.map_err(|error| error.to_string())?;
-        let mut tries = 0;
-        let mut reader = loop {
-            tries += 1;
-            match store.get(object).await {
-                Ok(reader) => break reader,
-                Err(error) if error.kind() == GetErrorKind::NotFound && tries < 20 => {
-                    let found = wait::look(&self.broker, object).await;
-                    if found.map_err(|error| error.to_string())?.is_none() {
-                        return Ok(None);
-                    }
-                    // A replica may lag behind the leader, which has it.
-                    sleep(Duration::from_millis(50)).await;
-                }
-                Err(error) => return Err(error.to_string()),
-            }
-        };
-        let size = reader.info().size;
-        let mut bytes = Vec::with_capacity(size);
-        loop {
-            let read = timeout(SILENCE, reader.read_buf(&mut bytes)).await;
-            // Chunks that somebody removed, or that expired, never come.
-            let came = bytes.len();
-            let read = read.map_err(|_| format!("only {came} of its {size} bytes are there"))?;
-            if read.map_err(|error| error.to_string())? == 0 {
-                break;
-            }
-        }
-        Ok(Some(bytes))
     }
 
     async fn delete(&self, group: &GroupId) -> Result<bool, Error> {

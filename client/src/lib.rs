@@ -5,6 +5,7 @@
 //! collator do the rest; [`Client::result`] waits in `wait` and reads the list.
 
 mod client;
+mod download;
 mod error;
 mod inline;
 mod iter;

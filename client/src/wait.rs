@@ -16,7 +16,7 @@ pub const FOREVER: Duration = Duration::MAX;
 /// The first look after the one at once; each later one waits twice as long.
 const FIRST_LOOK: Duration = Duration::from_millis(250);
 /// A server that gives no good answer for so long is an error, however long the wait.
-const UNANSWERED: Duration = Duration::from_secs(60);
+pub(crate) const UNANSWERED: Duration = Duration::from_secs(60);
 /// No look comes later than this after the one before.
 const LAST_LOOK: Duration = Duration::from_secs(5);
 
