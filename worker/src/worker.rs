@@ -155,7 +155,7 @@ impl Worker {
                     self.spend();
                     execute(message);
                 }
-                Pulled::Nothing => {}
+                Pulled::Nothing | Pulled::Silent => {}
                 Pulled::Lost(reason) => return Some(reason),
             }
         }
