@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::Error;
 use crate::options::Options;
+use crate::wait;
 
 /// One group on its way to the broker.
 pub(crate) struct Submission<'a> {
@@ -147,8 +148,10 @@ impl Submission<'_> {
         }
         let ns = &self.broker.namespace;
         let subject = ns.entry_subject(self.group.as_str(), Entry::Mark(Mark::Seal));
-        let found = self.broker.last_message(&ns.cache_stream(), &subject).await;
-        let found = found.map_err(|error| error.about("the group's seal"))?;
+        let cache = ns.cache_stream();
+        let ask = || self.broker.last_message(&cache, &subject);
+        let what = "the group's seal".to_owned();
+        let found = wait::for_answer(what, self.window.patience, ask).await?;
         let first = found.and_then(|mark| serde_json::from_slice::<Seal>(&mark.payload()).ok());
         match first {
             Some(first) if first.total != total => Err(Error::SealedTwice {

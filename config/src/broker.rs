@@ -250,6 +250,15 @@ pub enum ApiError {
 }
 
 impl ApiError {
+    /// Whether the same question may be answered a little later: a leader is being elected, a
+    /// server starts.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            ApiError::Refused(error) => error.code() == 503,
+            ApiError::Unanswered(_) => true,
+        }
+    }
+
     fn is(&self, code: ErrorCode) -> bool {
         matches!(self, ApiError::Refused(error) if error.error_code() == code)
     }
