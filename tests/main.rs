@@ -72,5 +72,17 @@ mod crash;
 /// nats-servers that die and come back.
 mod outages;
 
+/// A cluster of three, its load, and what must hold after every fault.
+mod cluster;
+
+/// A cluster whose leaders die, freeze, restart one after another or all at once.
+mod cluster_leaders;
+
+/// One node of a cluster cut off from the others.
+mod cluster_cuts;
+
+/// What a cluster stores once stays and is found.
+mod cluster_reads;
+
 /// Retries, time-outs, stops, aborts, limits.
 mod workers;
