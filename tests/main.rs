@@ -92,8 +92,19 @@ mod limits;
 /// Clocks that are wrong.
 mod clock;
 
+/// A cluster of three, its load, and what must hold after every fault.
+mod cluster;
 /// Credentials that are replaced while everything runs.
 mod rotation;
+
+/// A cluster whose leaders die, freeze, restart one after another or all at once.
+mod cluster_leaders;
+
+/// One node of a cluster cut off from the others.
+mod cluster_cuts;
+
+/// What a cluster stores once stays and is found.
+mod cluster_reads;
 
 /// Retries, time-outs, stops, aborts, limits.
 mod workers;

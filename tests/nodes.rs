@@ -12,6 +12,7 @@ use jetiter::Settings;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{Engine, eventually, server_binary};
+use crate::proxy::{Line, Proxy};
 
 /// One nats-server, or a cluster of three.
 pub struct Nodes {
@@ -20,6 +21,8 @@ pub struct Nodes {
     running: Vec<Option<Running>>,
     /// What further stands in each server's configuration.
     more: String,
+    /// From each node to each other one, where lines can be cut.
+    lines: Vec<Vec<Proxy>>,
 }
 
 #[derive(Clone, Copy)]
@@ -48,17 +51,59 @@ impl Nodes {
         Nodes::with(3, "").await
     }
 
+    /// A cluster of three that reach each other over lines of which each can be cut; a client
+    /// is told of no other server than its own.
+    pub async fn three_on_lines() -> Nodes {
+        let mut nodes = Nodes::on_free_ports(3, "");
+        for _ in 0..3 {
+            let mut lines = Vec::new();
+            for to in &nodes.ports {
+                lines.push(Proxy::to(([127, 0, 0, 1], to.route).into()).await);
+            }
+            nodes.lines.push(lines);
+        }
+        nodes.all_started().await
+    }
+
     /// So many servers, with `more` in their configuration.
     pub async fn with(count: usize, more: &str) -> Nodes {
-        let mut nodes = Nodes {
+        Nodes::on_free_ports(count, more).all_started().await
+    }
+
+    fn on_free_ports(count: usize, more: &str) -> Nodes {
+        Nodes {
             dir: tempfile::tempdir().unwrap(),
             ports: (0..count).map(|_| Ports::free()).collect(),
             running: (0..count).map(|_| None).collect(),
             more: more.to_owned(),
-        };
-        (0..count).for_each(|node| nodes.start(node));
-        nodes.are_ready().await;
-        nodes
+            lines: Vec::new(),
+        }
+    }
+
+    async fn all_started(mut self) -> Nodes {
+        (0..self.len()).for_each(|node| self.start(node));
+        self.are_ready().await;
+        self
+    }
+
+    /// What the network does from now on with all that goes between one node and the others.
+    pub fn set_lines(&self, node: usize, line: Line) {
+        for other in (0..self.len()).filter(|other| *other != node) {
+            self.lines[node][other].set(line);
+            self.lines[other][node].set(line);
+        }
+    }
+
+    /// Lets a node reach the others again. What was swallowed left half a message behind, which
+    /// only new connections mend.
+    pub async fn heal_lines(&self, node: usize) {
+        self.set_lines(node, Line::Cut);
+        let monitor = self.ports[node].monitor;
+        eventually("the old routes are closed", async || {
+            get(monitor, "/varz").await.is_some_and(|varz| varz.contains("\"routes\": 0,"))
+        })
+        .await;
+        self.set_lines(node, Line::Open);
     }
 
     /// An engine on these servers, with times as short as the harness has them.
@@ -222,10 +267,21 @@ impl Nodes {
             self.more
         );
         if self.len() > 1 {
-            let routes: Vec<String> =
-                self.ports.iter().map(|p| format!("nats://127.0.0.1:{}", p.route)).collect();
+            let routes: Vec<String> = (0..self.len())
+                .filter(|to| *to != node)
+                .map(|to| match self.lines.get(node) {
+                    Some(lines) => lines[to].url(),
+                    None => format!("nats://127.0.0.1:{}", self.ports[to].route),
+                })
+                .collect();
+            // Servers tell each other where their routes are, past any proxy: so they tell a
+            // port that nobody listens on.
+            let hidden = match self.lines.is_empty() {
+                true => "",
+                false => "no_advertise: true, advertise: \"127.0.0.1:1\", ",
+            };
             config += &format!(
-                "cluster {{ name: c, listen: 127.0.0.1:{route}, routes: [{}] }}\n",
+                "cluster {{ name: c, listen: 127.0.0.1:{route}, {hidden}routes: [{}] }}\n",
                 routes.join(", ")
             );
         }
