@@ -1,5 +1,5 @@
 //! End to end, against a real nats-server: one server for the whole run, a namespace per test.
-#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, unreachable_pub)]
 
 mod backup;
 mod busy;

@@ -54,10 +54,9 @@ impl Engine {
 
     /// A process that kills or stops itself: `points` is what `FAILPOINTS` says.
     pub fn process_until(&self, arguments: &[&str], points: &str) -> Process {
-        assert!(
-            cfg!(feature = "crash-points"),
-            "these tests need crash points: cargo test --features crash-points"
-        );
+        if !cfg!(feature = "crash-points") {
+            panic!("these tests need crash points: cargo test --features crash-points");
+        }
         self.process_with(arguments, &[("FAILPOINTS", points)])
     }
 
