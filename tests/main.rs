@@ -1,8 +1,8 @@
 //! End to end, against a real nats-server: one server for the whole run, a namespace per test.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
-mod groups;
 mod fuzzing;
+mod groups;
 mod harness;
 mod nodes;
 mod processes;
