@@ -14,14 +14,18 @@ use jetiter_config::settings::{self, Settings};
 use jetiter_config::wire::{Progress, Seal, Summary};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
-use crate::download::download;
+use crate::download::{download, has_records};
 use crate::error::Error;
 use crate::inline::Inline;
 use crate::options::Options;
 use crate::result::{Fetched, Raw};
 use crate::submit::Submission;
 use crate::wait;
+
+/// So long the records may come after their list before it is asked what became of them.
+const A_MOMENT: Duration = Duration::from_secs(30);
 
 /// Submits groups and reads results, over a broker or inline. Cheap to clone.
 ///
@@ -130,17 +134,34 @@ impl Client {
         let Some(list) = self.read(group, wait).await? else {
             return Ok(None);
         };
-        let mut records = self.read_records(group, Duration::ZERO).await?;
-        if records.is_none() {
+        let records = self.records_of(group, &list.summary, wait).await?;
+        records.map(|records| Fetched::read(list, &records)).transpose()
+    }
+
+    /// The records of a list that is there. They are committed a moment after it; by another
+    /// collator some time later, if the first one died in between.
+    async fn records_of(
+        &self,
+        group: &GroupId,
+        summary: &Summary,
+        wait: Duration,
+    ) -> Result<Option<Raw>, Error> {
+        let began = Instant::now();
+        loop {
+            if let Some(records) = self.read_records(group, A_MOMENT).await? {
+                return Ok(Some(records));
+            }
             self.is_still_there(group).await?;
-            // Committed a moment after the list.
-            records = self.read_records(group, Duration::from_secs(30)).await?;
+            if let By::Broker(remote) = &self.by
+                && !has_records(&remote.broker, summary).await
+            {
+                let reason = "its records are gone".to_owned();
+                return Err(Error::Damaged { group: group.to_string(), reason });
+            }
+            if began.elapsed() >= wait {
+                return Ok(None);
+            }
         }
-        let Some(records) = records else {
-            let reason = "it has no records".to_owned();
-            return Err(Error::Damaged { group: group.to_string(), reason });
-        };
-        Fetched::read(list, &records).map(Some)
     }
 
     /// Fails when the list is gone, with an error that says so.
@@ -279,9 +300,13 @@ impl Remote {
 
     /// An id that has a result is used up.
     async fn refuse_finished(&self, group: &GroupId) -> Result<(), Error> {
-        match wait::for_object(&self.broker, group, group.as_str(), Duration::ZERO).await? {
-            Some(_) => Err(Error::GroupExists { group: group.to_string() }),
-            None => Ok(()),
+        let ask = || self.broker.object_info(group.as_str());
+        let what = format!("the result {group}");
+        match wait::for_answer(what, self.window.patience, ask).await? {
+            Some((_, info)) if !info.deleted => {
+                Err(Error::GroupExists { group: group.to_string() })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -293,12 +318,10 @@ impl Remote {
         }
         let ns = &self.broker.namespace;
         let (stream, consumer) = (ns.items_stream(), ns.worker_consumer(queue));
-        match self.broker.ack_wait(&stream, &consumer).await {
-            Ok(Some(_)) => {}
-            Ok(None) => {
-                return Err(jetiter_config::Error::NoQueue { queue: queue.to_string() }.into());
-            }
-            Err(error) => return Err(error.about(format!("the queue {queue}")).into()),
+        let ask = || self.broker.ack_wait(&stream, &consumer);
+        let what = format!("the queue {queue}");
+        if wait::for_answer(what, self.window.patience, ask).await?.is_none() {
+            return Err(jetiter_config::Error::NoQueue { queue: queue.to_string() }.into());
         }
         self.queues.lock().unwrap_or_else(PoisonError::into_inner).insert(queue.clone());
         Ok(())

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::object_store::ObjectInfo;
 use jetiter_config::broker::Broker;
+use jetiter_config::wire::Summary;
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -83,17 +84,26 @@ async fn read(broker: &Broker, object: &str) -> Result<Vec<u8>, Failed> {
 
 /// Chunks that somebody removed, or that expired, never come.
 async fn whole(broker: &Broker, info: &ObjectInfo) -> Result<(), String> {
-    let ns = &broker.namespace;
-    let chunks = ns.chunk_subject(&info.nuid);
-    let Ok(stored) = broker.stream_info(&ns.results_stream(), Some(&chunks)).await else {
-        return Ok(());
-    };
-    let there: u64 = stored.state.subjects.values().sum();
-    match there < info.chunks as u64 {
-        true => Err(format!(
-            "{there} of the {} chunks of its {} bytes are there",
-            info.chunks, info.size
-        )),
-        false => Ok(()),
+    match chunks(broker, &info.nuid).await {
+        Some(there) if there < info.chunks as u64 => {
+            let (chunks, size) = (info.chunks, info.size);
+            Err(format!("{there} of the {chunks} chunks of its {size} bytes are there"))
+        }
+        _ => Ok(()),
     }
+}
+
+/// Whether the records' chunks are there: they are stored before the list is, so whoever finds it
+/// can still make an object of them. No answer says nothing against it.
+pub(crate) async fn has_records(broker: &Broker, summary: &Summary) -> bool {
+    let nuid = summary.records.split(' ').next().unwrap_or_default();
+    chunks(broker, nuid).await.is_none_or(|there| there > 0)
+}
+
+/// How many chunks of one upload are there; `None` without an answer.
+async fn chunks(broker: &Broker, nuid: &str) -> Option<u64> {
+    let ns = &broker.namespace;
+    let subject = ns.chunk_subject(nuid);
+    let stored = broker.stream_info(&ns.results_stream(), Some(&subject)).await.ok()?;
+    Some(stored.state.subjects.values().sum())
 }

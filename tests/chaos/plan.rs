@@ -1,6 +1,7 @@
 //! What befalls whom, for how long, and how long it is quiet before: all of it from the seed.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -35,9 +36,8 @@ pub struct Step {
 pub struct Plan {
     rng: StdRng,
     among: usize,
+    /// Most milliseconds of calm.
     calm: u64,
-    freeze: u64,
-    down: u64,
 }
 
 /// Random numbers of their own for everyone who needs some: no one's luck depends on how many the
@@ -51,16 +51,25 @@ pub fn rng(seed: u64, whose: &str) -> StdRng {
 impl Plan {
     /// For one worker or collator.
     pub fn of_process(seed: u64, name: &str) -> Plan {
-        Plan { rng: rng(seed, name), among: 1, calm: 3_000, freeze: 5_000, down: 1_500 }
+        Plan { rng: rng(seed, name), among: 1, calm: 6_000 }
     }
 
     /// For so many servers: one after the other, so that two are never down at once.
     pub fn of_servers(seed: u64, among: usize) -> Plan {
-        Plan { rng: rng(seed, "servers"), among, calm: 3_000, freeze: 5_000, down: 2_500 }
+        Plan { rng: rng(seed, "servers"), among, calm: 5_000 }
     }
 
-    fn millis(&mut self, least: u64, most: u64) -> Duration {
-        Duration::from_millis(self.rng.random_range(least..most))
+    fn millis(&mut self, range: Range<u64>) -> Duration {
+        Duration::from_millis(self.rng.random_range(range))
+    }
+
+    fn fault(&mut self) -> (Fault, Duration) {
+        match self.rng.random_range(0..10) {
+            0..4 => (Fault::Kill, self.millis(0..2_000)),
+            4..6 => (Fault::Restart, self.millis(0..2_000)),
+            6..8 => (Fault::Freeze, self.millis(50..1_000)),
+            _ => (Fault::Freeze, self.millis(2_000..5_000)),
+        }
     }
 }
 
@@ -68,13 +77,9 @@ impl Iterator for Plan {
     type Item = Step;
 
     fn next(&mut self) -> Option<Step> {
-        let calm = self.millis(self.calm / 20, self.calm);
+        let calm = self.millis(100..self.calm);
         let who = self.rng.random_range(0..self.among);
-        let (fault, lasts) = match self.rng.random_range(0..10) {
-            0..4 => (Fault::Kill, self.millis(0, self.down)),
-            4..8 => (Fault::Freeze, self.millis(100, self.freeze)),
-            _ => (Fault::Restart, self.millis(0, self.down)),
-        };
+        let (fault, lasts) = self.fault();
         Some(Step { calm, who, fault, lasts })
     }
 }

@@ -22,11 +22,11 @@ const KILLED: i32 = 9;
 /// no kill by the clock would meet.
 const WORKER_POINTS: &str = "worker.taken=0.01%return(kill);worker.counted=0.1%return(kill);\
     worker.begun=0.01%return(kill);worker.ran=0.01%return(kill);worker.stored=0.01%return(kill)";
-const COLLATOR_POINTS: &str = "collator.marked=0.5%return(kill);collator.ended=5%return(kill);\
-    collator.decided=0.5%return(kill);collator.chunk=0.5%return(kill);\
-    collator.uploaded=0.5%return(kill);collator.committed=0.5%return(kill);\
-    collator.recorded=0.5%return(kill);collator.marked_done=0.5%return(kill);\
-    collator.purging=0.5%return(kill);collator.purged=0.5%return(kill)";
+const COLLATOR_POINTS: &str = "collator.marked=0.2%return(kill);collator.ended=2%return(kill);\
+    collator.decided=0.2%return(kill);collator.chunk=0.2%return(kill);\
+    collator.uploaded=0.2%return(kill);collator.committed=0.2%return(kill);\
+    collator.recorded=0.2%return(kill);collator.marked_done=0.2%return(kill);\
+    collator.purging=0.2%return(kill);collator.purged=0.2%return(kill)";
 /// A process told to end must be gone by then: its grace time, and the last acknowledgements.
 const TO_END: Duration = Duration::from_secs(30);
 
