@@ -11,7 +11,7 @@ use jetiter_config::broker::StreamInfo;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-/// How many of the oldest may store at once while others wait.
+/// How many of the oldest may store at once after a refusal, while others wait.
 const AT_ONCE: usize = 16;
 /// Between two looks a worker takes at most this part of the room: others see the same room.
 const SHARE: u64 = 4;
@@ -36,6 +36,9 @@ struct State {
     items: usize,
     /// The outcomes that wait, by their items' position in the stream.
     waiting: BTreeSet<u64>,
+    /// How many more than `AT_ONCE` may store at once: one for each that waited and was stored. In
+    /// full flow some always wait, and without it the first refusal would slow the worker for good.
+    more: usize,
     /// Since when some wait and none was stored.
     stuck: Option<Instant>,
 }
@@ -118,6 +121,11 @@ impl State {
             || self.taken + bytes <= self.free / SHARE
     }
 
+    fn refuse(&mut self, position: u64) {
+        self.wait(position);
+        self.more = 0;
+    }
+
     fn wait(&mut self, position: u64) {
         self.waiting.insert(position);
         self.stuck.get_or_insert_with(Instant::now);
@@ -138,16 +146,20 @@ impl Place<'_> {
 
     /// The server refused it: waits for a while, or until another one was stored.
     pub(crate) async fn refused(&self, pause: Duration) {
-        self.room.state().wait(self.position);
+        self.room.state().refuse(self.position);
         timeout(pause, self.room.moved.notified()).await.ok();
     }
 
     fn may(&self) -> bool {
         let mut state = self.room.state();
-        let fits = state.fits(self.bytes);
-        if !fits || !state.waiting.is_empty() {
+        if !state.fits(self.bytes) {
+            state.refuse(self.position);
+            return false;
+        }
+        if !state.waiting.is_empty() {
             state.wait(self.position);
-            if !fits || state.waiting.range(..self.position).take(AT_ONCE).count() == AT_ONCE {
+            let at_once = AT_ONCE + state.more;
+            if state.waiting.range(..self.position).take(at_once).count() == at_once {
                 return false;
             }
         }
@@ -160,6 +172,7 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut state = self.room.state();
         if state.waiting.remove(&self.position) {
+            state.more += 1;
             state.stuck = (!state.waiting.is_empty()).then(Instant::now);
             self.room.moved.notify_waiters();
         }

@@ -58,6 +58,21 @@ async fn the_oldest_go_first() {
 }
 
 #[tokio::test]
+async fn ever_more_go_at_once_as_storing_works_again() {
+    let room = Room::new(0.9, &cache(-1, 0));
+    let places: Vec<_> = (0..200).map(|position| room.place(position, 1)).collect();
+    for place in &places {
+        place.refused(Duration::ZERO).await;
+    }
+    let allowed = |left: &[Place<'_>]| left.iter().filter(|place| may(place)).count();
+    let mut left = places.into_iter();
+    left.by_ref().take(50).for_each(drop);
+    assert_eq!(allowed(left.as_slice()), AT_ONCE + 50);
+    left.as_slice()[0].refused(Duration::ZERO).await;
+    assert_eq!(allowed(left.as_slice()), AT_ONCE);
+}
+
+#[tokio::test]
 async fn one_that_comes_later_stands_behind() {
     let room = Room::new(0.9, &cache(-1, 0));
     let old: Vec<_> = (0..AT_ONCE as u64).map(|position| room.place(position, 1)).collect();

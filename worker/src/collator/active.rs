@@ -334,7 +334,16 @@ async fn collate(collation: Collation, decided: Decided, patience: Patience) -> 
     let mut pause = Duration::from_millis(100);
     crash_point("collator.decided");
     loop {
-        match collation.run(&verdict, kept.as_deref(), look_first).await {
+        let mut collated = collation.run(&verdict, kept.as_deref(), look_first).await;
+        // A collator before this one may have left chunks. They go before the group's keys, which
+        // lead a successor to them.
+        if let Ok(Collated::Committed { summary, leftovers }) = &collated
+            && (look_first || *leftovers)
+            && let Err(error) = remove_orphans(&collation.broker, summary).await
+        {
+            collated = Err(Failed::Again(format!("chunks may be left: {error}")));
+        }
+        match collated {
             Err(Failed::Again(reason)) => {
                 tracing::warn!(group = verdict.group, reason, "not collated yet, trying again");
                 let what = format!("collating the group {}", verdict.group);
@@ -346,17 +355,7 @@ async fn collate(collation: Collation, decided: Decided, patience: Patience) -> 
                 sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(5));
             }
-            collated => {
-                // A collator before this one may have left chunks. They go before the group's
-                // keys, which lead a successor to them.
-                if let Ok(Collated::Committed { summary, leftovers }) = &collated
-                    && (look_first || *leftovers)
-                {
-                    remove_orphans(&collation.broker, summary).await;
-                }
-                let group = verdict.group;
-                return Ended { group, collated };
-            }
+            collated => return Ended { group: verdict.group, collated },
         }
     }
 }

@@ -268,10 +268,11 @@ async fn verify(collation: &Collation, group: String, first: u64) -> Done {
     if let Some(summary) = &result {
         // Its collator may have died before the records. The group's entries, which are about to
         // go, are all that leads here.
-        if collation.commit_records(summary).await.is_err() {
+        if collation.commit_records(summary).await.is_err()
+            || remove_orphans(&collation.broker, summary).await.is_err()
+        {
             return Done::Nothing;
         }
-        remove_orphans(&collation.broker, summary).await;
     }
     Done::Verified { group, first, result }
 }
@@ -298,25 +299,24 @@ async fn ask_waiting(collation: &Collation, group: String, first: u64, sealed: b
 
 /// Removes every chunk of the group but the committed ones: a collator that died left them. Only
 /// while this result stands: under an id that is used again chunks may be on their way.
-pub(super) async fn remove_orphans(broker: &Broker, summary: &Summary) {
+pub(super) async fn remove_orphans(broker: &Broker, summary: &Summary) -> Result<(), ApiError> {
     let ns = &broker.namespace;
     let stream = ns.results_stream();
     let filter = ns.chunks_filter(&summary.group);
-    let Ok(Some((_, list))) = broker.object_info(&summary.group).await else {
-        return;
+    let Some((_, list)) = broker.object_info(&summary.group).await? else {
+        return Ok(());
     };
     if list.deleted || Summary::from_metadata(&list.metadata).as_ref() != Some(summary) {
-        return;
+        return Ok(());
     }
-    let Ok(info) = broker.stream_info(&stream, Some(&filter)).await else {
-        return;
-    };
+    let info = broker.stream_info(&stream, Some(&filter)).await?;
     let records = Uploaded::from_text(&summary.records).map(|records| records.nuid);
     let committed = [Some(list.nuid), records].into_iter().flatten();
     let committed: Vec<String> = committed.map(|nuid| ns.chunk_subject(&nuid)).collect();
     for subject in info.state.subjects.into_keys() {
         if !committed.contains(&subject) {
-            broker.purge(&stream, Some(&subject), None).await.ok();
+            broker.purge(&stream, Some(&subject), None).await?;
         }
     }
+    Ok(())
 }

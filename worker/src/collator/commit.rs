@@ -178,8 +178,11 @@ impl Collation {
 
     /// A list that was deleted before its records were there must not leave them behind.
     pub(super) async fn drop_stray_records(&self, summary: &Summary) {
-        let list = self.broker.object_info(&summary.group).await;
-        if list.is_ok_and(|list| list.is_some_and(|(_, info)| !info.deleted)) {
+        // A server that is away has not said that the list is gone.
+        let Ok(list) = self.broker.object_info(&summary.group).await else {
+            return;
+        };
+        if list.is_some_and(|(_, info)| !info.deleted) {
             return;
         }
         let ns = &self.broker.namespace;
