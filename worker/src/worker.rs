@@ -86,7 +86,8 @@ impl Worker {
             consumer,
             ack_wait,
             prefetch,
-            budget: AtomicUsize::new(usize::MAX),
+            // Nothing before the first look: a whole hand could be more than the cache has room for.
+            budget: AtomicUsize::new(0),
         })
     }
 
@@ -220,7 +221,9 @@ impl Worker {
             0..16 => 16 << 10,
             messages => (info.state.bytes / messages).max(256),
         };
-        let fits = usize::try_from(left / outcome / 4).unwrap_or(usize::MAX);
+        // At least one where one fits: a small cache would never be begun with.
+        let fits = (left / outcome / 4).max(u64::from(left > outcome));
+        let fits = usize::try_from(fits).unwrap_or(usize::MAX);
         fits.saturating_sub(self.executor.hand.len())
     }
 
