@@ -9,7 +9,7 @@ SECONDS ?= 60
 NODES ?= 1
 RUNS ?= 1
 
-.PHONY: help demo test chaos lint tools clean-data need-cargo
+.PHONY: help demo test chaos recovery fuzz lint tools clean-data need-cargo
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -21,6 +21,7 @@ demo: need-cargo ## run the demonstration: a map over a nats-server of its own
 test: lint ## all that CI runs: lint, then every test against a real nats-server
 	@server="$$(tools/nats-server)"; \
 	export JETITER_NATS_SERVER="$$server"; \
+	tools/faketime >/dev/null || test -z "$${CI:-}"; \
 	echo "cargo test with $$server"; \
 	cargo test --workspace --locked --features crash-points
 
@@ -30,14 +31,36 @@ chaos: need-cargo ## kill and freeze everything at random: SECONDS=60 NODES=1|3 
 	cargo test --locked --features crash-points --test chaos -- --seconds $(SECONDS) \
 	  --nodes $(NODES) --runs $(RUNS) --seed $(or $(SEED),$$RANDOM$$RANDOM) $(if $(JSON),--json $(JSON))
 
+recovery: need-cargo ## print how long the death of a worker, a collator and a server is felt
+	@JETITER_NATS_SERVER="$$(tools/nats-server)" cargo test --locked --features crash-points --test e2e -- \
+	  --ignored --nocapture --test-threads 1 recovery::
+
 lint: need-cargo ## formatting, clippy and the documentation, every warning an error
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 
-tools: ## get nats-server and the nats command line client into .tools, print where they are
+# How long each target runs, and which ones.
+FUZZ_SECONDS ?= 30
+FUZZ_TARGETS ?=
+
+# The test run replays tests/corpus; this looks for more, and keeps what it finds in fuzz/corpus. The
+# address sanitizer is a nightly's option, which RUSTC_BOOTSTRAP lets a stable compiler have too.
+fuzz: need-cargo ## look for bytes that break a decoder, FUZZ_SECONDS (30) for each target
+	@fuzz="$$(tools/cargo-fuzz)"; \
+	export RUSTC_BOOTSTRAP=1; \
+	targets="$(FUZZ_TARGETS)"; \
+	for target in $${targets:-$$("$$fuzz" list)}; do \
+	  mkdir -p "fuzz/corpus/$$target"; \
+	  "$$fuzz" run "$$target" "fuzz/corpus/$$target" "tests/corpus/$$target" -- \
+	    -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=256 \
+	    -print_final_stats=1; \
+	done
+
+tools: ## get nats-server, the nats command line client and libfaketime into .tools, print where
 	@tools/nats-server
 	@tools/nats
+	@tools/faketime
 
 clean-data: ## remove what a local server has stored in .jetiter (stop that server first)
 	rm -rf .jetiter

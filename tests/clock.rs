@@ -86,12 +86,14 @@ async fn a_collator_whose_clock_is_an_hour_off_does_no_harm() {
             let group = submit(&engine, items).await;
             is_right(&engine, &group, items).await;
         }
-        // A look at what is silent has come since, twice: it comes every second.
-        until_looked(&engine, 2).await;
-        assert_eq!(plain.object("open").await, None, "not abandoned");
+        // By the first look at what is silent it is asked whether it has a result, by the second
+        // whether something of it waits, and by the third it would have ended.
+        until_looked(&engine, 4).await;
+        assert_eq!(plain.object("open").await, None, "it was abandoned");
         is_right(&engine, &kept, 50).await;
-        plain.seal("open", &[], "3").await;
-        assert_eq!(plain.numbers("open").await, [0, 1, 2]);
+        plain.items("open", 3..5).await;
+        plain.seal("open", &[], "5").await;
+        assert_eq!(plain.numbers("open").await, [0, 1, 2, 3, 4]);
         engine.is_clean().await;
     }
 }

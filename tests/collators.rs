@@ -39,7 +39,7 @@ async fn holder(engine: &Engine) -> Option<String> {
 }
 
 /// Waits until a collator that is none of these works.
-async fn until_works(engine: &Engine, not: &Option<String>) -> Option<String> {
+pub async fn until_works(engine: &Engine, not: &Option<String>) -> Option<String> {
     eventually("a collator works", async || {
         let holder = holder(engine).await;
         holder.is_some() && holder != *not

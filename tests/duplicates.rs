@@ -44,7 +44,7 @@ async fn result(plain: &Plain, group: &str) -> (Vec<u8>, String, Vec<u8>) {
 }
 
 /// The sequence of the last entry that the cache's log ever took.
-async fn log_end(plain: &Plain) -> u64 {
+pub async fn log_end(plain: &Plain) -> u64 {
     let subject = format!("$JS.API.STREAM.INFO.KV_{}-cache", plain.ns);
     let answer = plain.client.request(subject, "".into()).await.unwrap();
     let answer: Value = serde_json::from_slice(&answer.payload).unwrap();

@@ -234,5 +234,10 @@ pub fn eventually(
 
 /// Waits for the end of something that must end.
 pub async fn within<T>(something: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, something).await.expect("it ends")
+    within_time(PATIENCE, something).await
+}
+
+/// The same, where the usual patience is not enough.
+pub async fn within_time<T>(limit: Duration, something: impl Future<Output = T>) -> T {
+    tokio::time::timeout(limit, something).await.expect("it ends")
 }

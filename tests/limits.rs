@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -149,17 +149,17 @@ async fn a_full_results_bucket_holds_the_collator_up_until_there_is_room() {
     is_clean_again(&engine).await;
 }
 
-/// A server whose store is on a disk of its own. It may use more than there is: what it takes by
-/// itself is three quarters of the disk, a limit like any other.
-async fn on(disk: &Disk) -> Nodes {
-    let store = disk.dir.path().join("store");
-    Nodes::with(1, &format!("jetstream {{ store_dir: {store:?}, max_file_store: 1GB }}")).await
+/// What makes a server store there, and so much at most: by itself it takes three quarters of the
+/// disk, and stops before that is full.
+fn store_in(directory: &Path, most: &str) -> String {
+    let store = directory.join("store");
+    format!("jetstream {{ store_dir: {store:?}, max_file_store: {most} }}")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_holds_everybody_up_and_loses_nothing() {
     let Some(disk) = Disk::of(32) else { return };
-    let mut nodes = on(&disk).await;
+    let mut nodes = Nodes::with(1, &store_in(disk.dir.path(), "1GB")).await;
     let engine = nodes.engine(|_| {}).await;
     let worker = engine.worker_process();
     let _collator = engine.collator_process();
@@ -192,7 +192,7 @@ async fn a_full_disk_holds_everybody_up_and_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_is_full_when_a_list_is_written() {
     let Some(disk) = Disk::of(32) else { return };
-    let mut nodes = on(&disk).await;
+    let mut nodes = Nodes::with(1, &store_in(disk.dir.path(), "1GB")).await;
     let engine = nodes.engine(|settings| settings.collator.chunk = 8 << 10).await;
     let _worker = engine.worker_process();
     let collator = engine.process_until(&["collator"], "collator.chunk=4*off->1*return(stop)");
@@ -207,5 +207,25 @@ async fn a_disk_that_is_full_when_a_list_is_written() {
     nodes.kill_and_restart(0).await;
     are_long(&engine, &group, 1_000).await;
     is_mapped(&engine, 10).await;
+    is_clean_again(&engine).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_may_store_no_more_holds_everybody_up_until_it_may() {
+    let store = tempfile::tempdir().unwrap();
+    let mut nodes = Nodes::with(1, &store_in(store.path(), "3MB")).await;
+    let engine = nodes.engine(|_| {}).await;
+    let worker = engine.worker_process();
+    let _collator = engine.collator_process();
+    let client = engine.client.clone();
+    let submitting = tokio::spawn(async move {
+        client.async_iter("test.echo", long(8_000), &Options::new()).await.unwrap()
+    });
+    worker.says("not stored yet, trying again").await;
+    assert!(!submitting.is_finished());
+    nodes.reload(&store_in(store.path(), "300MB"));
+    nodes.kill_and_restart(0).await;
+    let group = within(submitting).await.unwrap();
+    are_long(&engine, &group, 8_000).await;
     is_clean_again(&engine).await;
 }

@@ -1,6 +1,7 @@
 //! End to end, against a real nats-server: one server for the whole run, a namespace per test.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
+mod fuzzing;
 mod groups;
 mod harness;
 mod nodes;
@@ -67,6 +68,9 @@ mod duplicates;
 /// Two collators, takeovers, replays, large groups, expiry.
 mod collators;
 
+/// How long a death is felt.
+mod recovery;
+
 /// No wait is without end.
 mod patience;
 
@@ -90,3 +94,6 @@ mod rotation;
 
 /// Retries, time-outs, stops, aborts, limits.
 mod workers;
+
+/// The fuzz targets over their corpus: every decoder that meets bytes from outside.
+mod corpus;

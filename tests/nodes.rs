@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use std::time::Duration;
 
@@ -173,6 +174,12 @@ impl Nodes {
         .await;
     }
 
+    /// Where a server keeps the messages of a stream.
+    pub fn messages_of(&self, node: usize, stream: &str) -> PathBuf {
+        let streams = format!("store{node}/jetstream/$G/streams/{stream}/msgs");
+        self.dir.path().join(streams)
+    }
+
     /// How many servers there are, running or not.
     pub fn len(&self) -> usize {
         self.ports.len()
@@ -219,17 +226,20 @@ impl Drop for Running {
 }
 
 impl Ports {
-    /// Three that nobody uses now, below those that the system gives to connections: a client that
-    /// tries a dead server again and again might be given its port, and keep it.
+    /// Three that nobody uses now, below those that connections are given: a client that tries to
+    /// connect again would be given the port of the very server that is down, and keep it out.
     fn free() -> Ports {
-        let free = || {
-            let ports = std::iter::repeat_with(|| rand::random_range(20_000..30_000));
-            ports.flat_map(|port: u16| TcpListener::bind(("127.0.0.1", port))).next().unwrap()
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        // Another run beside this one begins elsewhere.
+        let start = u64::from(std::process::id()) * 97;
+        let free = || loop {
+            let next = u64::from(NEXT.fetch_add(1, Ordering::Relaxed));
+            let port = 10_000 + ((start + next) % 20_000) as u16;
+            if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+                return port;
+            }
         };
-        let listeners = [free(), free(), free()];
-        let [client, route, monitor] =
-            listeners.each_ref().map(|listener| listener.local_addr().unwrap().port());
-        Ports { client, route, monitor }
+        Ports { client: free(), route: free(), monitor: free() }
     }
 }
 

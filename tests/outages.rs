@@ -1,5 +1,6 @@
 //! nats-servers that are killed and come back: everybody goes on without being restarted.
 
+use std::path::Path;
 use std::time::Duration;
 
 use jetiter::{Broker, FOREVER, GroupId, Options};
@@ -82,6 +83,46 @@ async fn a_server_killed_under_a_collator_that_uploads_or_commits() {
         is_right(&engine, &group, 2_000).await;
         is_clean_again(&engine).await;
         assert!(collator.term().await.success());
+    }
+}
+
+/// A server whose disk is full, or whose power fails, may forget what it has removed, and remember
+/// that it was acknowledged.
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledged_items_that_come_back_are_removed() {
+    let mut nodes = Nodes::one().await;
+    let engine = nodes.engine(|_| {}).await;
+    let items = engine.broker.namespace.items_stream();
+    let group = submit(&engine, 200).await;
+    nodes.stop(0).await;
+    let (store, kept) = (nodes.messages_of(0, &items), tempfile::tempdir().unwrap());
+    copy(&store, kept.path());
+    nodes.start(0);
+    let worker = engine.worker_process();
+    let collator = engine.collator_process();
+    is_right(&engine, &group, 200).await;
+    is_clean_again(&engine).await;
+    // It looks when it begins, and then every half minute.
+    assert!(collator.term().await.success());
+    nodes.stop(0).await;
+    std::fs::remove_dir_all(&store).unwrap();
+    copy(kept.path(), &store);
+    nodes.start(0);
+    nodes.are_ready().await;
+    // The seal too, which another consumer has acknowledged.
+    let left = async || engine.broker.stream_info(&items, None).await.map(|i| i.state.messages);
+    eventually("they are back", async || left().await.is_ok_and(|left| left == 201)).await;
+    let other = engine.client.async_iter("math.floor", arguments(100), &Options::new()).await;
+    let _collator = engine.collator_process();
+    is_right(&engine, &other.unwrap(), 100).await;
+    is_clean_again(&engine).await;
+    assert!(worker.term().await.success());
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for file in std::fs::read_dir(from).unwrap().flatten() {
+        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::process::{ExitStatus, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tokio::process::{Child, Command};
 
 use crate::harness::{Engine, eventually, within};
@@ -123,6 +123,12 @@ impl Process {
     /// Waits until it has said these words on standard error.
     pub async fn says(&self, words: &str) {
         eventually(words, async || self.log().contains(words)).await;
+    }
+
+    /// It may have no more address space than this.
+    pub fn limit_memory(&self, bytes: u64) {
+        let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+        prlimit(Some(self.pid()), Resource::As, limit).unwrap();
     }
 
     /// What it has said on standard error.

@@ -14,18 +14,14 @@ use jetiter_config::settings::{self, Settings};
 use jetiter_config::wire::{Progress, Seal, Summary};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::Instant;
 
-use crate::download::{download, has_records};
+use crate::download::download;
 use crate::error::Error;
 use crate::inline::Inline;
 use crate::options::Options;
 use crate::result::{Fetched, Raw};
 use crate::submit::Submission;
 use crate::wait;
-
-/// So long the records may come after their list before it is asked what became of them.
-const A_MOMENT: Duration = Duration::from_secs(30);
 
 /// Submits groups and reads results, over a broker or inline. Cheap to clone.
 ///
@@ -134,33 +130,11 @@ impl Client {
         let Some(list) = self.read(group, wait).await? else {
             return Ok(None);
         };
-        let records = self.records_of(group, &list.summary, wait).await?;
+        let records = match &self.by {
+            By::Inline(inline) => inline.read(group, true, wait).await,
+            By::Broker(remote) => remote.records_of(group, &list.summary, wait).await?,
+        };
         records.map(|records| Fetched::read(list, &records)).transpose()
-    }
-
-    /// The records of a list that is there. They are committed a moment after it; by another
-    /// collator some time later, if the first one died in between.
-    async fn records_of(
-        &self,
-        group: &GroupId,
-        summary: &Summary,
-        wait: Duration,
-    ) -> Result<Option<Raw>, Error> {
-        let began = Instant::now();
-        loop {
-            if let Some(records) = self.read_records(group, A_MOMENT).await? {
-                return Ok(Some(records));
-            }
-            if let By::Broker(remote) = &self.by
-                && !has_records(&remote.broker, summary).await
-            {
-                let reason = "its records are gone".to_owned();
-                return Err(Error::Damaged { group: group.to_string(), reason });
-            }
-            if began.elapsed() >= wait {
-                return Ok(None);
-            }
-        }
     }
 
     /// The list's bytes as they are stored.
@@ -316,7 +290,7 @@ impl Remote {
         Ok(())
     }
 
-    async fn read(
+    pub(crate) async fn read(
         &self,
         group: &GroupId,
         object: &str,
@@ -328,23 +302,41 @@ impl Remote {
         let damaged = |reason: String| Error::Damaged { group: group.to_string(), reason };
         let summary = Summary::from_metadata(&info.metadata)
             .ok_or_else(|| damaged("its metadata is not jetiter's".to_owned()))?;
-        let bytes = download(&self.broker, object).await.map_err(damaged)?;
-        Ok(bytes.map(|bytes| Raw { summary, bytes }))
+        match download(&self.broker, object).await {
+            Ok(bytes) => Ok(bytes.map(|bytes| Raw { summary, bytes })),
+            Err(reason) => {
+                self.is_still_there(group).await?;
+                Err(damaged(reason))
+            }
+        }
+    }
+
+    pub(crate) async fn is_still_there(&self, group: &GroupId) -> Result<(), Error> {
+        match wait::look(&self.broker, group.as_str()).await? {
+            Some(_) => Ok(()),
+            None => Err(Error::Gone { group: group.to_string() }),
+        }
     }
 
     async fn delete(&self, group: &GroupId) -> Result<bool, Error> {
-        let look = wait::for_object(&self.broker, group, group.as_str(), Duration::ZERO).await?;
-        if look.is_none() {
+        let Some(info) = wait::look(&self.broker, group.as_str()).await? else {
             return Ok(false);
-        }
+        };
         let ns = &self.broker.namespace;
         let stream = ns.results_stream();
-        // The list's metadata last: broken off, the deletion can be made again.
-        let filters = [
-            ns.object_subject(&records_object(group.as_str())),
+        let records = ns.object_subject(&records_object(group.as_str()));
+        // The list's metadata late: broken off, the deletion can be made again. Behind it the
+        // records' once more: a collator that looks for the list no more finds it now.
+        let mut filters = vec![
+            records.clone(),
             ns.chunks_filter(group.as_str()),
             ns.object_subject(group.as_str()),
+            records,
         ];
+        // Somebody's own upload over the result has its chunks elsewhere.
+        if info.nuid.parse::<GroupId>().is_ok() {
+            filters.insert(0, ns.chunk_subject(&info.nuid));
+        }
         for filter in filters {
             let purged = self.broker.purge(&stream, Some(&filter), None).await;
             purged.map_err(|error| error.about(format!("the result {group}")))?;

@@ -12,6 +12,8 @@ use crate::wait::{UNANSWERED, look};
 
 /// Without a byte for so long the download begins anew.
 const SILENCE: Duration = Duration::from_secs(10);
+/// Memory that is asked for before the first byte of a download.
+const MOST_AT_ONCE: usize = 16 << 20;
 /// How long between two tries.
 const AGAIN: Duration = Duration::from_millis(250);
 /// So often a whole object with a wrong digest may come from a replica that lags.
@@ -61,7 +63,8 @@ async fn read(broker: &Broker, object: &str) -> Result<Vec<u8>, Failed> {
     let store = broker.jetstream.get_object_store(bucket).await?;
     let mut reader = store.get(object).await?;
     let size = reader.info().size;
-    let mut bytes = Vec::with_capacity(size);
+    // The metadata may tell of any size: what comes decides.
+    let mut bytes = Vec::with_capacity(size.min(MOST_AT_ONCE));
     loop {
         let came = bytes.len();
         match timeout(SILENCE, reader.read_buf(&mut bytes)).await {

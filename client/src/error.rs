@@ -88,6 +88,12 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// The result was there when the reading of it began.
+    #[error("the result of the group {group} expired or was deleted while it was read")]
+    Gone {
+        /// The group.
+        group: String,
+    },
     /// The client that runs inline got functions that can't be served.
     #[error("{0}")]
     Functions(String),

@@ -7,9 +7,12 @@
 mod client;
 mod download;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod inline;
 mod iter;
 mod options;
+mod records;
 mod result;
 mod status;
 mod submit;

@@ -1,6 +1,7 @@
 //! Looks at groups from outside: how far, what is missing, which there are.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
@@ -65,14 +66,22 @@ impl Client {
 
     /// The indexes below the total that have no outcome; empty when the group is not sealed.
     pub async fn missing(&self, group: &GroupId) -> Result<Vec<u32>, Error> {
+        Ok(self.missing_ranges(group).await?.into_iter().flatten().collect())
+    }
+
+    /// The same as runs of consecutive indexes: a total of billions takes no more memory.
+    pub async fn missing_ranges(&self, group: &GroupId) -> Result<Vec<RangeInclusive<u32>>, Error> {
         let Some(remote) = self.remote() else {
             return Ok(Vec::new());
         };
         let Some(total) = sealed_total(&remote.broker, group).await? else {
             return Ok(Vec::new());
         };
-        let there = self.outcomes(group).await?;
-        Ok((0..total).filter(|index| !there.contains(&ItemId::Index(*index))).collect())
+        let there = self.outcomes(group).await?.into_iter();
+        let index = |id| if let ItemId::Index(index) = id { Some(index) } else { None };
+        let mut there: Vec<u32> = there.filter_map(index).filter(|index| *index < total).collect();
+        there.sort_unstable();
+        Ok(between(&there, total))
     }
 
     /// All finished groups, and the sealed ones that are on their way, by id.
@@ -118,6 +127,18 @@ impl Client {
     }
 }
 
+/// What lies between these indexes, in order, and the total.
+fn between(there: &[u32], total: u32) -> Vec<RangeInclusive<u32>> {
+    let (mut ranges, mut next) = (Vec::new(), 0);
+    for &index in there.iter().chain([&total]) {
+        if next < index {
+            ranges.push(next..=index - 1);
+        }
+        next = index.saturating_add(1);
+    }
+    ranges
+}
+
 async fn sealed_total(broker: &Broker, group: &GroupId) -> Result<Option<u32>, Error> {
     let ns = &broker.namespace;
     let subject = ns.entry_subject(group.as_str(), Entry::Mark(Mark::Seal));
@@ -150,4 +171,17 @@ async fn subjects(broker: &Broker, filter: &str) -> Result<Vec<String>, Error> {
     let pages = pages.map_err(|error| failed(error.to_string()))?;
     let subjects = pages.map_ok(|(subject, _)| subject).try_collect().await;
     subjects.map_err(|error| failed(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_indexes_are_told_as_ranges() {
+        assert_eq!(between(&[], 0), []);
+        assert_eq!(between(&[], u32::MAX), [0..=u32::MAX - 1]);
+        assert_eq!(between(&[0, 1, 4], 6), [2..=3, 5..=5]);
+        assert_eq!(between(&[0, 1, 2], 3), []);
+    }
 }

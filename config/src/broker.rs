@@ -198,6 +198,24 @@ impl Broker {
         }
     }
 
+    /// When the message with this sequence was stored, RFC 3339; `None` when there is none.
+    pub async fn stored_at(&self, stream: &str, seq: u64) -> Result<Option<String>, ApiError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            message: Time,
+        }
+        #[derive(Deserialize)]
+        struct Time {
+            time: String,
+        }
+        let request = serde_json::json!({ "seq": seq });
+        match self.api::<Answer>(format!("STREAM.MSG.GET.{stream}"), &request).await {
+            Ok(Answer { message }) => Ok(Some(message.time)),
+            Err(error) if error.is(ErrorCode::NO_MESSAGE_FOUND) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The metadata of an object, with the sequence of the message that holds it; deleted ones
     /// too.
     pub async fn object_info(&self, object: &str) -> Result<Option<(u64, ObjectInfo)>, ApiError> {

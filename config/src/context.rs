@@ -83,11 +83,14 @@ impl Context {
             std::io::ErrorKind::NotFound => format!("it does not exist; {}", known(directory)),
             _ => format!("{} can't be read: {error}", path.display()),
         })?;
-        // The reader's message may quote what the file holds: its place is enough.
-        serde_json::from_str(&text).map_err(|error| {
-            let (line, column) = (error.line(), error.column());
-            format!("{} is malformed at line {line} column {column}", path.display())
-        })
+        Context::parse(&text).map_err(|place| format!("{} is malformed at {place}", path.display()))
+    }
+
+    /// Reads a file's text; an error is the place of the fault, since the reader's message may
+    /// quote a secret.
+    fn parse(text: &str) -> Result<Context, String> {
+        serde_json::from_str(text)
+            .map_err(|error| format!("line {} column {}", error.line(), error.column()))
     }
 
     /// Refuses what would be left out in silence, or would run a program.
@@ -140,6 +143,12 @@ impl Context {
         }
         values
     }
+}
+
+/// What a context's text comes to in the settings.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn values(text: &str) -> Result<Dict, String> {
+    Context::parse(text).and_then(Context::supported).map(Context::values)
 }
 
 /// `~/x` in the home directory, as the nats CLI reads it.

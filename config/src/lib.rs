@@ -8,6 +8,8 @@ mod context;
 mod crash;
 pub mod encoding;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod names;
 pub mod settings;
 pub mod topology;

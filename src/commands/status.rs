@@ -1,5 +1,6 @@
 //! `jetiter status`
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use jetiter_client::{Client, Status};
@@ -42,7 +43,10 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
         Some(Status::Running { total, done, waiting }) => (total, done, waiting),
     };
     let missing = match args.missing {
-        true => Some(ranges(&client.missing(group).await?)),
+        true => {
+            let ranges = client.missing_ranges(group).await?.into_iter();
+            Some(ranges.map(RangeInclusive::into_inner).collect::<Vec<_>>())
+        }
         false => None,
     };
     if args.json {
@@ -93,18 +97,6 @@ fn finished(summary: &Summary, json: bool) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Runs of consecutive indexes, both ends included.
-fn ranges(indexes: &[u32]) -> Vec<(u32, u32)> {
-    let mut ranges: Vec<(u32, u32)> = Vec::new();
-    for &index in indexes {
-        match ranges.last_mut() {
-            Some((_, last)) if last.checked_add(1) == Some(index) => *last = index,
-            _ => ranges.push((index, index)),
-        }
-    }
-    ranges
-}
-
 fn shown(ranges: &[(u32, u32)], sealed: bool) -> String {
     if !sealed {
         return "missing: not known before the group is sealed".to_owned();
@@ -132,8 +124,6 @@ mod tests {
 
     #[test]
     fn missing_indexes_are_told_as_ranges() {
-        assert_eq!(ranges(&[]), []);
-        assert_eq!(ranges(&[0, 1, 2, 5, u32::MAX]), [(0, 2), (5, 5), (u32::MAX, u32::MAX)]);
         assert_eq!(shown(&[(0, 2), (5, 5)], true), "missing: 0-2, 5");
         let many: Vec<_> = (0..30).map(|n| (2 * n, 2 * n)).collect();
         assert!(shown(&many, true).ends_with("38, and 10 ranges more (--json has all)"));

@@ -9,6 +9,9 @@ use jetiter_worker::{Context, Functions};
 use serde::Deserialize;
 use serde_json::Value;
 
+/// How often a function looks whether it may end.
+const POLL: Duration = Duration::from_millis(5);
+
 /// The argument of `test.fail`.
 #[derive(Deserialize)]
 struct Fail {
@@ -30,6 +33,10 @@ pub(super) fn functions() -> Functions {
         .function("test.spin_ms", spin)
         .function("test.abort", |_: Value| -> () { std::process::abort() })
         .try_blocking("test.append", append)
+        .try_blocking("test.poison", poison)
+        .try_function("test.await_lines", await_lines)
+        .try_blocking("test.block_lines", block_lines)
+        .blocking("test.allocate", allocate)
         .function("test.bytes", |bytes: usize| "x".repeat(bytes))
 }
 
@@ -39,6 +46,45 @@ fn append((path, line): (PathBuf, String)) -> io::Result<String> {
     // One write of a short line to a file opened for appending is whole, whoever else writes.
     file.write_all(format!("{line}\n").as_bytes())?;
     Ok(line)
+}
+
+/// As `append`, and a line that is no number ends the process.
+fn poison(argument: (PathBuf, String)) -> io::Result<String> {
+    let line = append(argument)?;
+    match line.parse::<u64>() {
+        Ok(_) => Ok(line),
+        Err(_) => std::process::abort(),
+    }
+}
+
+/// Adds a line to a file, then waits until the file has so many lines: whoever counts the lines
+/// knows that it runs, and adds one to let it end.
+async fn await_lines((path, line, lines): (PathBuf, String, usize)) -> io::Result<String> {
+    let line = append((path.clone(), line))?;
+    while std::fs::read_to_string(&path)?.lines().count() < lines {
+        tokio::time::sleep(POLL).await;
+    }
+    Ok(line)
+}
+
+/// As `await_lines`, without letting go of its thread.
+#[allow(clippy::disallowed_methods, reason = "it is there to block its thread")]
+fn block_lines((path, line, lines): (PathBuf, String, usize)) -> io::Result<String> {
+    let line = append((path.clone(), line))?;
+    while std::fs::read_to_string(&path)?.lines().count() < lines {
+        std::thread::sleep(POLL);
+    }
+    Ok(line)
+}
+
+/// Allocates and touches so many MiB; without a number it goes on until the process ends.
+fn allocate(mib: Option<u64>) -> Option<u64> {
+    let mut held = Vec::new();
+    while mib.is_none_or(|mib| (held.len() as u64) < mib) {
+        held.push(vec![1u8; 1 << 20]);
+    }
+    std::hint::black_box(&held);
+    mib
 }
 
 /// Fails the first so many attempts, then returns the attempt's number.

@@ -8,6 +8,8 @@ mod collator;
 mod error;
 mod executor;
 mod functions;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod hand;
 mod handler;
 pub mod math;

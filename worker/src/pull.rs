@@ -8,14 +8,15 @@ use std::time::Duration;
 use async_nats::{Message, StatusCode, Subscriber};
 use futures_util::StreamExt;
 use jetiter_config::broker::Broker;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// How often the server says that a waiting pull is alive.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Silence of this length means that the server has forgotten our pulls.
 const SILENCE: Duration = Duration::from_millis(2500);
-/// How long one pull waits on the server.
-const EXPIRES: Duration = Duration::from_secs(30);
+/// How long one pull waits on the server: so long an orderly stop waits for the end of the last
+/// one. The server wants at least two heartbeats.
+const EXPIRES: Duration = Duration::from_secs(2);
 
 /// The least that one pull may bring in bytes. The server cuts a connection whose unread messages
 /// pass 64 MiB, and a collator has a handful of pulls open.
@@ -34,6 +35,8 @@ pub(crate) enum Pulled {
 /// An open pull on one consumer.
 pub(crate) struct Pull {
     broker: Broker,
+    /// The consumer, as a person is told of it.
+    name: String,
     subject: String,
     inbox: String,
     messages: Subscriber,
@@ -50,6 +53,7 @@ impl Pull {
     ) -> Result<Pull, async_nats::SubscribeError> {
         let inbox = broker.client.new_inbox();
         Ok(Pull {
+            name: format!("the consumer {consumer} of the stream {stream}"),
             subject: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"),
             messages: broker.client.subscribe(inbox.clone()).await?,
             connects: connects(broker),
@@ -86,12 +90,16 @@ impl Pull {
         }
     }
 
-    /// Asks for nothing more and returns what was on its way already: unanswered, it would wait
-    /// for `ack_wait`.
+    /// Asks for nothing more and returns what still comes until the server has ended our pulls.
+    /// To unsubscribe would be quicker and lose items: the client library forgets a subscription
+    /// before the server does, and what comes in between would wait for `ack_wait`.
     pub(crate) async fn close(mut self) -> Vec<Message> {
         let mut left = Vec::new();
-        self.messages.drain().await.ok();
-        while let Ok(Some(message)) = timeout(SILENCE, self.messages.next()).await {
+        let end = Instant::now() + EXPIRES + SILENCE;
+        while self.outstanding > 0 && self.connects == connects(&self.broker) {
+            let Ok(Some(message)) = timeout_at(end, self.messages.next()).await else {
+                break;
+            };
             if let Pulled::Message(message) = self.sort(message).await {
                 left.push(message);
             }
@@ -122,7 +130,7 @@ impl Pull {
             StatusCode::IDLE_HEARTBEAT => Pulled::Nothing,
             StatusCode::NO_RESPONDERS => {
                 self.outstanding = 0;
-                Pulled::Lost("no server answers for it".to_owned())
+                Pulled::Lost(format!("nobody answers for {}", self.name))
             }
             _ if description == "Consumer Deleted" || description.contains("push based") => {
                 Pulled::Lost(description.to_owned())

@@ -136,7 +136,11 @@ impl Worker {
                 Err(error) => Some(error.to_string()),
             };
             if let Some(reason) = lost {
-                tracing::warn!(consumer = self.consumer, reason, "no items come, trying again");
+                tracing::warn!(
+                    consumer = self.consumer,
+                    reason,
+                    "no items come, trying again; `jetiter init` makes what is missing"
+                );
                 patience.failed(&format!("pulling from {}", self.consumer), reason)?;
                 sleep(REOPEN).await;
             }

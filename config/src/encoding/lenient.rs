@@ -29,6 +29,16 @@ fn integer<'de, V: Visitor<'de>>(number: i128, visitor: V) -> Result<V::Value, E
     }
 }
 
+/// An integer as a float, also one that CBOR writes as a tag and bytes.
+fn rounded(value: &Value) -> Option<f64> {
+    let positive = value.deserialized::<u128>().map(|number| number as f64);
+    let any = positive.or_else(|_| value.deserialized::<i128>().map(|number| number as f64));
+    any.ok().or_else(|| match value {
+        Value::Tag(_, inner) => rounded(inner),
+        _ => None,
+    })
+}
+
 impl<'de> Deserializer<'de> for Lenient {
     type Error = Error;
 
@@ -56,6 +66,18 @@ impl<'de> Deserializer<'de> for Lenient {
             }
             other => Err(Error::custom(format!("a CBOR value of an unknown kind: {other:?}"))),
         }
+    }
+
+    /// An integer of any size is a fine float; a float's own reader takes 64 bits of one.
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match rounded(&self.0) {
+            Some(number) => visitor.visit_f64(number),
+            None => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_f64(visitor)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -88,7 +110,7 @@ impl<'de> Deserializer<'de> for Lenient {
     }
 
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 char str string bytes byte_buf
         unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
     }
 }

@@ -15,6 +15,9 @@ use crate::error::Error;
 /// stop at 128.
 pub const MAX_DEPTH: usize = 64;
 
+/// How deep a reader goes: a list of the deepest values must be read too.
+const READ_DEPTH: usize = MAX_DEPTH + 1;
+
 /// How a payload is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -148,7 +151,7 @@ fn problem(what: &str, reason: String) -> Error {
 
 fn strict_cbor<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     let mut rest = bytes;
-    let value = ciborium::de::from_reader_with_recursion_limit(&mut rest, MAX_DEPTH)
+    let value = ciborium::de::from_reader_with_recursion_limit(&mut rest, READ_DEPTH)
         .map_err(|error| error.to_string())?;
     // ciborium stops behind the first value and says nothing of what follows.
     if rest.is_empty() { Ok(value) } else { Err(format!("{} bytes too many", rest.len())) }
@@ -156,6 +159,8 @@ fn strict_cbor<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
 
 #[cfg(test)]
 mod tests {
+    use serde::de::IgnoredAny;
+
     use super::*;
 
     fn cbor<T: Serialize>(value: T) -> Vec<u8> {
@@ -177,6 +182,19 @@ mod tests {
         assert_eq!(Encoding::Cbor.decode::<f64>(&cbor(3)).unwrap(), 3.0);
         assert_eq!(Encoding::Cbor.decode::<(f64, f64)>(&cbor((1, -1))).unwrap(), (1.0, -1.0));
         assert_eq!(Encoding::Cbor.decode::<Vec<f64>>(&cbor([1, 2])).unwrap(), [1.0, 2.0]);
+        for large in [i128::MIN, -1 << 64, 1 << 64] {
+            let json = large.to_string();
+            assert_eq!(Encoding::Json.decode::<f64>(json.as_bytes()).unwrap(), large as f64);
+            assert_eq!(Encoding::Cbor.decode::<f64>(&cbor(large)).unwrap(), large as f64);
+        }
+    }
+
+    #[test]
+    fn a_float_is_read_as_it_was_written() {
+        let float = 31.245270191439438;
+        assert_eq!(Encoding::Json.decode::<f64>(b"31.245270191439438").unwrap(), float);
+        let cbor = Encoding::Json.transcode(b"31.245270191439438", Encoding::Cbor).unwrap();
+        assert_eq!(Encoding::Cbor.decode::<f64>(&cbor).unwrap(), float);
     }
 
     #[test]
@@ -219,7 +237,10 @@ mod tests {
                 Encoding::Json => [vec![open; depth], vec![close; depth]].concat(),
                 Encoding::Cbor => [vec![open; depth - 1], vec![close]].concat(),
             };
-            assert!(encoding.check(&nested(60)).is_ok(), "{encoding}");
+            assert!(encoding.check(&nested(MAX_DEPTH)).is_ok(), "{encoding}");
+            assert!(encoding.check(&nested(MAX_DEPTH + 1)).is_err(), "{encoding}");
+            let list = [encoding.list_open(), &nested(MAX_DEPTH), encoding.list_close()].concat();
+            assert!(encoding.decode::<Vec<IgnoredAny>>(&list).is_ok(), "{encoding}");
             assert!(encoding.check(&nested(100_000)).is_err(), "{encoding}");
         }
     }

@@ -1,16 +1,35 @@
 //! Writes a value in the other encoding.
 
+use std::collections::HashSet;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ciborium::Value;
 use serde::ser::{Error, Serialize, SerializeMap, SerializeSeq, Serializer};
 
 pub(super) fn json_to_cbor(bytes: &[u8]) -> Result<Vec<u8>, String> {
-    let value: serde_json::Value =
-        serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    // Not serde_json's own value: its features, which any crate can turn on, give objects with
+    // certain keys another meaning, and one of them reads JSON within JSON, of any depth.
+    let mut value: Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    keep_last(&mut value);
     let mut cbor = Vec::with_capacity(bytes.len());
     ciborium::into_writer(&value, &mut cbor).map_err(|error| error.to_string())?;
     Ok(cbor)
+}
+
+/// Of equal keys the last one counts, as for most readers of JSON. In CBOR they are an error.
+fn keep_last(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(keep_last),
+        Value::Map(pairs) => {
+            let mut known = HashSet::new();
+            pairs.reverse();
+            pairs.retain(|(key, _)| known.insert(key.as_text().map(str::to_owned)));
+            pairs.reverse();
+            pairs.iter_mut().for_each(|(_, value)| keep_last(value));
+        }
+        _ => {}
+    }
 }
 
 pub(super) fn cbor_to_json(bytes: &[u8]) -> Result<Vec<u8>, String> {
@@ -63,11 +82,12 @@ fn untagged(value: &Value) -> &Value {
 }
 
 fn key_text(key: &Value) -> Result<String, String> {
-    match untagged(key) {
-        Value::Text(text) => Ok(text.clone()),
-        Value::Array(_) | Value::Map(_) => Err("a JSON key can't be a list or a map".to_owned()),
-        scalar => serde_json::to_string(&AsJson(scalar)).map_err(|error| error.to_string()),
+    if let Value::Array(_) | Value::Map(_) = untagged(key) {
+        return Err("a JSON key can't be a list or a map".to_owned());
     }
+    let json = serde_json::to_string(&AsJson(key)).map_err(|error| error.to_string())?;
+    // A text stands in quotes, which are not part of it; a number is its own text.
+    Ok(serde_json::from_str(&json).unwrap_or(json))
 }
 
 #[cfg(test)]
@@ -97,7 +117,30 @@ mod tests {
         check(&f64::INFINITY, "null");
         check(&Value::Bytes(vec![1, 2, 3]), "\"AQID\"");
         check(&Value::Tag(1, Box::new(Value::from(5))), "5");
-        check(&Value::Map(vec![(Value::from(1), Value::from("a"))]), "{\"1\":\"a\"}");
+        let key = |key| Value::Map(vec![(key, Value::from("a"))]);
+        check(&key(Value::from(1)), "{\"1\":\"a\"}");
+        check(&key(Value::Null), "{\"null\":\"a\"}");
+        check(&key(Value::Bytes(vec![1, 2, 3])), "{\"AQID\":\"a\"}");
+        check(&key(Value::from(u128::MAX)), &format!("{{\"{}\":\"a\"}}", u128::MAX));
+    }
+
+    #[test]
+    fn an_object_is_an_object_whatever_its_keys_are() {
+        for json in [
+            r#"{"$serde_json::private::RawValue":"[[[]]]"}"#,
+            r#"{"$serde_json::private::RawValue":5}"#,
+            r#"{"$serde_json::private::Number":"1"}"#,
+            r#"{"@@TAG@@":[1,2]}"#,
+        ] {
+            let back = cbor_to_json(&json_to_cbor(json.as_bytes()).unwrap()).unwrap();
+            assert_eq!(String::from_utf8(back).unwrap(), json);
+        }
+    }
+
+    #[test]
+    fn of_equal_keys_the_last_one_counts() {
+        let cbor = json_to_cbor(br#"{"b":1,"a":2,"b":[{"c":3,"c":4}]}"#).unwrap();
+        assert_eq!(cbor_to_json(&cbor).unwrap(), br#"{"a":2,"b":[{"c":4}]}"#);
     }
 
     #[test]

@@ -98,10 +98,10 @@ impl Delivery {
         let before = if rest.bytes().filter(|b| *b == b'.').count() >= 8 { 4 } else { 2 };
         let mut tokens = rest.split('.').skip(before);
         Some(Delivery {
-            delivered: tokens.next()?.parse().ok()?,
-            sequence: tokens.next()?.parse().ok()?,
-            consumer_sequence: tokens.next()?.parse().ok()?,
-            timestamp: tokens.next()?.parse().ok()?,
+            delivered: canonical(tokens.next()?)?,
+            sequence: canonical(tokens.next()?)?,
+            consumer_sequence: canonical(tokens.next()?)?,
+            timestamp: canonical(tokens.next()?)?,
         })
     }
 }
@@ -122,6 +122,7 @@ mod tests {
             assert_eq!(Delivery::parse(reply), Some(wanted), "{reply}");
         }
         assert_eq!(Delivery::parse("$JS.ACK.a.b.x.100.7.1790.42"), None);
+        assert_eq!(Delivery::parse("$JS.ACK.a.b.3.100.7.-1790.42"), None, "no key could hold it");
         assert_eq!(Delivery::parse("_INBOX.a.b"), None);
     }
 

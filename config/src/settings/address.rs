@@ -1,10 +1,12 @@
 //! Server addresses: a comma separated list of URLs that may carry a user and a password.
 
 use secrecy::SecretString;
-use url::Url;
+use url::{Position, Url};
 
 use super::HIDDEN;
 
+/// What may stand before "://" in what is shown: the rest of a login may look like a scheme too.
+const SHOWN: [&str; 4] = ["nats", "tls", "ws", "wss"];
 const MEND: &str =
     "write each like nats://host:4222, with % escapes for special characters in a password";
 
@@ -47,6 +49,10 @@ fn parse_one(text: &str) -> Result<Url, String> {
     let full = if text.contains("://") { text.to_owned() } else { format!("nats://{text}") };
     let url =
         Url::parse(&full).map_err(|e| format!("has a malformed address {shown} ({e}): {MEND}"))?;
+    if url[Position::AfterPort..].contains('@') {
+        // What was meant as a password would be looked up as a host.
+        return Err(format!("has an address with an '@' behind its host, {shown}: {MEND}"));
+    }
     if !matches!(url.scheme(), "nats" | "tls") {
         return Err(format!("has the address {shown}, but only nats:// and tls:// are supported"));
     }
@@ -62,12 +68,15 @@ fn decode(text: &str) -> String {
     let mut plain = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let escaped = (bytes[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten();
-        match escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => plain.push(byte),
-            None => plain.push(bytes[at]),
-        }
-        at += if escaped.is_some_and(|hex| u8::from_str_radix(hex, 16).is_ok()) { 3 } else { 1 };
+        let hex = text.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
+        // What reads the number would take a sign for a digit.
+        let hex = hex.filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()));
+        let (byte, length) = match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => (byte, 3),
+            None => (bytes[at], 1),
+        };
+        plain.push(byte);
+        at += length;
     }
     String::from_utf8_lossy(&plain).into_owned()
 }
@@ -77,26 +86,39 @@ fn decode(text: &str) -> String {
 pub fn redact_url(list: &str) -> String {
     let mut shown: Vec<String> = Vec::new();
     for part in list.split(',') {
-        // A part with '@' and no scheme may be the rest of a password that holds a comma.
-        match shown.last_mut() {
-            Some(last) if lacks_scheme(part) => *last = redact_one(&format!("{last},{part}")),
-            _ => shown.push(redact_one(part)),
+        let mut whole = part.to_owned();
+        if lacks_scheme(part) {
+            // It may be the rest of a password that holds commas: then all of it is in the parts
+            // from the last scheme on.
+            let from = shown.iter().rposition(|part| part.contains("://")).unwrap_or(0);
+            let parts = shown.split_off(from.min(shown.len()));
+            whole = [parts, vec![whole]].concat().join(",");
         }
+        shown.push(redact_one(&whole));
     }
     shown.join(",")
 }
 
 fn lacks_scheme(part: &str) -> bool {
-    part.contains('@') && !part.contains("://")
+    part.split_once('@').is_some_and(|(before, _)| !before.contains("://"))
 }
 
 fn redact_one(address: &str) -> String {
-    let (scheme, rest) = match address.split_once("://") {
-        Some((scheme, rest)) => (format!("{scheme}://"), rest),
-        None => (String::new(), address),
-    };
-    match rest.rsplit_once('@') {
-        Some((_, host)) => format!("{scheme}{HIDDEN}@{host}"),
+    let (scheme, rest) = address.split_once("://").unwrap_or(("", address));
+    let known = SHOWN.iter().any(|known| scheme.trim().eq_ignore_ascii_case(known));
+    let head = if known { format!("{scheme}://") } else { String::new() };
+    match address.rsplit_once('@') {
+        Some((_, host)) => format!("{head}{HIDDEN}@{host}"),
+        None if may_be_a_login(rest) => format!("{head}{HIDDEN}"),
         None => address.to_owned(),
     }
+}
+
+/// A "port" that is no number may be a password: the '@' was forgotten, or stands behind a comma.
+fn may_be_a_login(rest: &str) -> bool {
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let host = rest[..end].trim();
+    let plain_ipv6 = host.starts_with('[') && host.ends_with(']');
+    let port = host.rsplit_once(':').map_or("", |(_, port)| port);
+    !plain_ipv6 && !port.bytes().all(|b| b.is_ascii_digit())
 }

@@ -324,20 +324,29 @@ fn urls_are_redacted() {
     check("nats://u:p@q@h", "nats://[hidden]@h");
     check("nats://u:p,q@h", "nats://[hidden]@h");
     check("nats://u:p@1,2@h", "nats://[hidden]@h");
-    check("a,b,u:p@h", "a,[hidden]@h");
+    check("a,b,u:p@h", "[hidden]@h");
+    check("nats://a,nats://u:p,q,r@h", "nats://a,nats://[hidden]@h");
+    check("u:p://q@h", "[hidden]@h");
+    check("nats://p,q@h/x://y", "nats://[hidden]@h/x://y");
+    check("nats://u:p", "nats://[hidden]");
+    check("nats://u:p,x://y@h", "nats://[hidden],[hidden]@h");
+    check("nats://[::1]:4222,[::1]", "nats://[::1]:4222,[::1]");
     check("", "");
 }
 
 #[test]
 fn addresses_are_taken_apart() {
-    let parsed = parse_addresses("nats://ann:p%40%2Fs%zz@h:1, tls://i , j").unwrap();
+    let parsed = parse_addresses("nats://ann:p%40%2Fs%zz%+1@h:1, tls://i , j").unwrap();
     let urls: Vec<_> = parsed.urls.iter().map(|url| url.as_str()).collect();
     assert_eq!(urls, ["nats://h:1", "tls://i", "nats://j"]);
     let (user, password) = parsed.login.unwrap();
-    assert_eq!((user.as_str(), password.unwrap().expose_secret()), ("ann", "p@/s%zz"));
+    assert_eq!((user.as_str(), password.unwrap().expose_secret()), ("ann", "p@/s%zz%+1"));
     assert!(parse_addresses("token@h").unwrap().login.unwrap().1.is_none());
     for ambiguous in ["nats://u:p@1,2@h", "nats://u:p,q@h", "h,u:p@i"] {
         assert!(parse_addresses(ambiguous).is_err_and(|text| text.contains("% escapes")));
+    }
+    for host in ["nats://p/q@h", "nats://p?@h", "p#@h"] {
+        assert!(parse_addresses(host).is_err_and(|text| text.contains("[hidden]@h")), "{host}");
     }
     assert!(parse_addresses(" , ").is_err() && parse_addresses("nats://").is_err());
 }

@@ -7,6 +7,6 @@ mod seal;
 mod summary;
 
 pub use headers::*;
-pub use outcome::{ErrorKind, ItemError, Record, Run, is_failed, outcome_headers};
+pub use outcome::{ErrorKind, ItemError, Record, Run, cut, is_failed, outcome_headers};
 pub use seal::{End, Seal, State};
 pub use summary::{Progress, Summary};

@@ -59,13 +59,7 @@ impl ItemError {
 
     /// An error of this kind. A message that is too long is cut.
     pub fn new(kind: ErrorKind, message: impl fmt::Display) -> ItemError {
-        let mut message = message.to_string();
-        if message.len() > ItemError::MAX_MESSAGE {
-            let cut = (0..=ItemError::MAX_MESSAGE).rev().find(|at| message.is_char_boundary(*at));
-            message.truncate(cut.unwrap_or(0));
-            message.push('…');
-        }
-        ItemError { kind, message }
+        ItemError { kind, message: cut(message.to_string(), ItemError::MAX_MESSAGE) }
     }
 
     /// The error of a value that no message can carry.
@@ -76,6 +70,16 @@ impl ItemError {
         );
         ItemError::new(ErrorKind::TooLarge, message)
     }
+}
+
+/// A text for people, cut where it is longer than so many bytes.
+pub fn cut(mut text: String, max: usize) -> String {
+    if text.len() > max {
+        let end = (0..=max).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or(0));
+        text.push('…');
+    }
+    text
 }
 
 /// Who ran an item and how it went; the `Jetiter-Run` header.

@@ -180,15 +180,20 @@ impl Active {
             let Some(decided) = self.waiting.pop_front() else {
                 return;
             };
-            let collation = Collation {
-                broker: self.broker.clone(),
-                chunk: self.settings.chunk,
-                done_ttl: self.settings.done_ttl,
-                log: self.follower.log().to_owned(),
-                decided: decided.at,
-            };
+            let collation = self.collation(decided.at);
             let patience = Patience::new(self.settings.patience);
             self.collations.spawn(collate(collation, decided, patience));
+        }
+    }
+
+    /// The collation of a group that was decided then.
+    pub(super) fn collation(&self, decided: Instant) -> Collation {
+        Collation {
+            broker: self.broker.clone(),
+            chunk: self.settings.chunk,
+            done_ttl: self.settings.done_ttl,
+            log: self.follower.log().to_owned(),
+            decided,
         }
     }
 

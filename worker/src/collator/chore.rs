@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::active::Active;
 use super::cleaner::Purge;
+use super::collation::Collation;
 use super::intake;
 use super::sweep;
 use super::upload::Uploaded;
@@ -77,10 +78,13 @@ impl Active {
                 self.chores.spawn(async move { remove(&broker, purge, &log, patience).await })
             }
             Chore::Verify { group, first } => {
-                self.chores.spawn(async move { verify(&broker, group, first).await })
+                let collation = self.collation(Instant::now());
+                self.chores.spawn(async move { verify(&collation, group, first).await })
             }
             Chore::AskWaiting { group, first, sealed } => {
-                self.chores.spawn(async move { ask_waiting(&broker, group, first, sealed).await })
+                let collation = self.collation(Instant::now());
+                self.chores
+                    .spawn(async move { ask_waiting(&collation, group, first, sealed).await })
             }
         };
     }
@@ -97,12 +101,15 @@ impl Active {
             Done::Verified { group, first, result } => self.verified(group, first, result).await,
             Done::NothingWaiting { group, sealed, log_end } => {
                 // What the log holds behind our own position may be what is missing.
-                let unchanged = self.tally.get(&group).is_some_and(|live| !live.is_decided());
-                if !unchanged || self.seen() < log_end {
+                let live = self.tally.get(&group).filter(|live| !live.is_decided());
+                let Some(live) = live.filter(|_| self.seen() >= log_end) else {
                     return Ok(());
-                }
+                };
+                let unbegun = live.counted() == 0;
                 match sealed {
                     true => self.tell_short(group).await,
+                    // Marks that somebody forged: there is no group behind them.
+                    false if unbegun => self.bury(&group),
                     false => self.abandon(group),
                 }
             }
@@ -252,20 +259,27 @@ async fn remove(broker: &Broker, purge: Purge, log: &str, patience: Patience) ->
     }
 }
 
-async fn verify(broker: &Broker, group: String, first: u64) -> Done {
-    match broker.object_info(&group).await {
-        Ok(found) => {
-            let live = found.map(|(_, info)| info).filter(|info| !info.deleted);
-            let result = live.and_then(|info| Summary::from_metadata(&info.metadata));
-            Done::Verified { group, first, result }
+async fn verify(collation: &Collation, group: String, first: u64) -> Done {
+    let Ok(found) = collation.broker.object_info(&group).await else {
+        return Done::Nothing;
+    };
+    let live = found.map(|(_, info)| info).filter(|info| !info.deleted);
+    let result = live.and_then(|info| Summary::from_metadata(&info.metadata));
+    if let Some(summary) = &result {
+        // Its collator may have died before the records. The group's entries, which are about to
+        // go, are all that leads here.
+        if collation.commit_records(summary).await.is_err() {
+            return Done::Nothing;
         }
-        Err(_) => Done::Nothing,
+        remove_orphans(&collation.broker, summary).await;
     }
+    Done::Verified { group, first, result }
 }
 
 /// In this order, so that no outcome or result can slip through: the items, the end of the log,
 /// the result.
-async fn ask_waiting(broker: &Broker, group: String, first: u64, sealed: bool) -> Done {
+async fn ask_waiting(collation: &Collation, group: String, first: u64, sealed: bool) -> Done {
+    let broker = &collation.broker;
     let ns = &broker.namespace;
     let waiting = broker.stream_info(&ns.items_stream(), Some(&ns.waiting_filter(&group))).await;
     if !waiting.is_ok_and(|info| info.state.subjects.is_empty()) {
@@ -274,7 +288,7 @@ async fn ask_waiting(broker: &Broker, group: String, first: u64, sealed: bool) -
     let Ok(log) = broker.stream_info(&ns.cache_stream(), None).await else {
         return Done::Nothing;
     };
-    match verify(broker, group, first).await {
+    match verify(collation, group, first).await {
         Done::Verified { group, result: None, .. } => {
             Done::NothingWaiting { group, sealed, log_end: log.state.last_seq }
         }

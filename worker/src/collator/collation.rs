@@ -6,7 +6,8 @@ use async_nats::jetstream::object_store::ObjectInfo;
 use jetiter_config::broker::Broker;
 use jetiter_config::crash_point;
 use jetiter_config::names::Entry as Key;
-use jetiter_config::wire::{self, Summary};
+use jetiter_config::wire::{self, Seal, Summary};
+use tokio::time::Instant;
 
 use super::draft::Draft;
 use super::follower::{position, read_from};
@@ -14,7 +15,6 @@ use super::outcome::Stored;
 use super::upload::Upload;
 use crate::pull::Pulled;
 use crate::tally::Verdict;
-use tokio::time::Instant;
 
 /// How much longer chunks are kept than the metadata that leads to them.
 const CHUNK_MARGIN: Duration = Duration::from_secs(600);
@@ -47,8 +47,14 @@ pub(crate) enum Collated {
     },
     /// Another result stands under this name; it stays.
     Conflict(Option<Summary>),
-    /// Another collator finished the group, and its result is gone since: that stays so.
+    /// The group was finished before, and its result is there or gone since: that stays so.
     Void,
+}
+
+/// It says nothing but what a result says too.
+fn is_bare(verdict: &Verdict, result: &Summary) -> bool {
+    let same = |seal: &Seal| Some(seal.total) == result.total;
+    verdict.outcomes == 0 && verdict.seal.as_ref().is_none_or(same)
 }
 
 /// Why a collation has to be made again.
@@ -94,7 +100,7 @@ impl Collation {
         };
         let leftovers = over || leftovers;
         crash_point("collator.recorded");
-        self.mark_done(&summary).await;
+        tokio::join!(self.mark_done(&summary), self.drop_stray_records(&summary));
         crash_point("collator.marked_done");
         self.broker.tell(&verdict.group, "done", &summary).await;
         Ok(Collated::Committed { summary, leftovers })
@@ -111,6 +117,8 @@ impl Collation {
             Some(summary) if summary.cut == verdict.cut && summary.log == self.log => {
                 Collated::Committed { summary, leftovers: true }
             }
+            // A cancel or a seal that was handed out again after its group's end: no news.
+            Some(summary) if is_bare(verdict, &summary) => Collated::Void,
             other => Collated::Conflict(other),
         }
     }

@@ -176,6 +176,23 @@ impl Collation {
         })
     }
 
+    /// A list that was deleted before its records were there must not leave them behind.
+    pub(super) async fn drop_stray_records(&self, summary: &Summary) {
+        let list = self.broker.object_info(&summary.group).await;
+        if list.is_ok_and(|list| list.is_some_and(|(_, info)| !info.deleted)) {
+            return;
+        }
+        let ns = &self.broker.namespace;
+        let name = records_object(&summary.group);
+        let ours = Uploaded::from_text(&summary.records).map(|records| records.nuid);
+        if let Ok(Some((seq, records))) = self.broker.object_info(&name).await
+            && Some(records.nuid) == ours
+        {
+            let (stream, subject) = (ns.results_stream(), ns.object_subject(&name));
+            self.broker.purge(&stream, Some(&subject), Some(seq + 1)).await.ok();
+        }
+    }
+
     /// Saves a successor the question for the result; nothing rests on it.
     pub(super) async fn mark_done(&self, summary: &Summary) {
         let ns = &self.broker.namespace;

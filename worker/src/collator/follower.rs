@@ -80,6 +80,8 @@ pub(crate) struct Follower {
     log: String,
     /// The sequence of the last entry seen.
     seen: u64,
+    /// When the server stored that one, milliseconds since 1970.
+    seen_at: u64,
     /// The last sequence of the log when it was opened: up to here it is a replay.
     replay_to: u64,
     delivered: u64,
@@ -93,6 +95,7 @@ impl Follower {
             opening: None,
             log: String::new(),
             seen: 0,
+            seen_at: 0,
             replay_to: 0,
             delivered: 0,
         }
@@ -144,7 +147,7 @@ impl Follower {
         match position(message) {
             Some((delivery, entry)) if delivery == self.delivered + 1 => {
                 self.delivered = delivery;
-                self.seen = entry.seq;
+                (self.seen, self.seen_at) = (entry.seq, entry.at);
                 Followed::Entry(entry)
             }
             _ => {
@@ -156,9 +159,10 @@ impl Follower {
     }
 
     async fn open(&mut self) -> Followed {
+        let (seen, at) = (self.seen, self.seen_at);
         let opening = self
             .opening
-            .get_or_insert_with(|| open(self.broker.clone(), self.log.clone(), self.seen).boxed());
+            .get_or_insert_with(|| open(self.broker.clone(), self.log.clone(), seen, at).boxed());
         let opened = opening.await;
         self.opening = None;
         match opened {
@@ -191,19 +195,26 @@ struct Opened {
     pull: Pull,
 }
 
-async fn open(broker: Broker, log: String, seen: u64) -> Result<Opened, String> {
-    let opened = try_open(&broker, &log, seen).await;
+async fn open(broker: Broker, log: String, seen: u64, at: u64) -> Result<Opened, String> {
+    let opened = try_open(&broker, &log, seen, at).await;
     if opened.is_err() {
         sleep(REOPEN).await;
     }
     opened
 }
 
-async fn try_open(broker: &Broker, log: &str, seen: u64) -> Result<Opened, String> {
+async fn try_open(broker: &Broker, log: &str, seen: u64, at: u64) -> Result<Opened, String> {
     let stream = broker.namespace.cache_stream();
     let info = broker.stream_info(&stream, None).await;
     let info = info.map_err(|error| error.to_string())?;
-    let same = is_same(log, seen, &info.created, info.state.last_seq);
+    let mut same = is_same(log, seen, &info.created, info.state.last_seq);
+    if same && seen > 0 {
+        // A server's files put back from a copy keep the time of creation, and the log may have
+        // grown past what was seen by now: then another entry stands there.
+        let stored = broker.stored_at(&stream, seen).await.map_err(|error| error.to_string())?;
+        let millis = |time: String| Some(time.parse::<jiff::Timestamp>().ok()?.as_millisecond());
+        same = stored.and_then(millis).is_none_or(|stored| u64::try_from(stored) == Ok(at));
+    }
     let filter = broker.namespace.cache_filter();
     let first = if same { seen + 1 } else { 1 };
     let pull = read_from(broker, &stream, filter, first).await?;

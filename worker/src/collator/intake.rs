@@ -5,7 +5,7 @@ use async_nats::jetstream;
 use jetiter_config::broker::{Broker, Refusal};
 use jetiter_config::crash_point;
 use jetiter_config::names::{COLLATOR_CONSUMER, Control, Entry, Mark};
-use jetiter_config::wire::{End, Seal, State, once_headers};
+use jetiter_config::wire::{End, ItemError, Seal, State, cut, once_headers};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, sleep};
@@ -26,7 +26,7 @@ pub(crate) async fn run(broker: &Broker, patience: Duration) -> Error {
             Ok(pull) => pull_all(broker, pull, &mut patience).await,
             Err(error) => error.to_string(),
         };
-        tracing::warn!(reason, "no seals come, trying again");
+        tracing::warn!(reason, "no seals come, trying again; `jetiter init` makes what is missing");
         if let Err(error) = patience.failed("pulling seals", reason) {
             return error;
         }
@@ -72,7 +72,8 @@ async fn seal(broker: &Broker, group: &str, message: &Message) -> jetstream::Ack
     let seal = match Seal::from_message(message.headers.as_ref(), &message.payload) {
         Ok(seal) => seal,
         Err(error) => {
-            let reason = format!("the seal is refused: {error}");
+            // It may quote a payload as large as a message can be.
+            let reason = cut(format!("the seal is refused: {error}"), ItemError::MAX_MESSAGE);
             tracing::warn!(group, reason);
             broker.tell(group, "rejected", &json!({ "reason": reason })).await;
             // It will not get better by coming again.

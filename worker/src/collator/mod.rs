@@ -9,6 +9,8 @@ mod commit;
 mod draft;
 mod follower;
 mod full;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod intake;
 mod lease;
 mod outcome;

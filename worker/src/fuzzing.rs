@@ -1,0 +1,3 @@
+//! Private decoders, for the fuzz targets alone.
+
+pub use crate::collator::fuzzing::{outcome, uploaded};
