@@ -64,7 +64,7 @@ pub fn server_binary() -> String {
 
 /// A test that this machine can't run says so and ends; in CI that is a failure, since a test that
 /// is skipped proves nothing.
-#[allow(clippy::disallowed_methods, reason = "whoever runs it must see it")]
+#[allow(clippy::disallowed_methods, clippy::explicit_write, reason = "whoever runs it must see it")]
 pub fn skip(what: &str, why: &str) {
     assert!(std::env::var_os("CI").is_none(), "{what} can't run: {why}");
     // Not by the captured standard error, which nobody sees.

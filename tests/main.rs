@@ -1,9 +1,12 @@
 //! End to end, against a real nats-server: one server for the whole run, a namespace per test.
-#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, unreachable_pub)]
 
+mod backup;
+mod busy;
 mod fuzzing;
 mod groups;
 mod harness;
+mod log;
 mod nodes;
 mod processes;
 mod proxy;
@@ -89,11 +92,45 @@ mod limits;
 /// Clocks that are wrong.
 mod clock;
 
+/// A cluster of three, its load, and what must hold after every fault.
+mod cluster;
 /// Credentials that are replaced while everything runs.
 mod rotation;
+
+/// A cluster whose leaders die, freeze, restart one after another or all at once.
+mod cluster_leaders;
+
+/// One node of a cluster cut off from the others.
+mod cluster_cuts;
+
+/// What a cluster stores once stays and is found.
+mod cluster_reads;
 
 /// Retries, time-outs, stops, aborts, limits.
 mod workers;
 
 /// The fuzz targets over their corpus: every decoder that meets bytes from outside.
 mod corpus;
+/// Two ends of one group that race.
+mod races;
+
+/// A curious person at the streams: purged, deleted, made anew while in use.
+mod streams;
+
+/// Streams that are put back to an older state while in use.
+mod restores;
+
+/// Message ids and their window.
+mod windows;
+
+/// Numbers, texts and values at the edge of what can be said, and beyond.
+mod absurd;
+
+/// A curious person with a plain client, at keys and objects.
+mod curious;
+
+/// Results and marks that go while somebody reads.
+mod expiry;
+
+/// Fences that no other test shows.
+mod fences;

@@ -107,6 +107,7 @@ async fn an_outcome_that_is_not_one_value_is_null() {
     let (engine, plain) = start().await;
     let deep = |open: u8, close: &[u8]| [&vec![open; 100_000], close].concat();
     let cbor: Headers<'_> = &[("Content-Type", "application/cbor")];
+    let cbor_error: Headers<'_> = &[cbor[0], ("Jetiter-Status", "error")];
     let cases: Vec<(Headers<'_>, Vec<u8>)> = vec![
         (&[], b"1 2".to_vec()),
         (&[], b"1], [2".to_vec()),
@@ -121,8 +122,19 @@ async fn an_outcome_that_is_not_one_value_is_null() {
         (cbor, vec![0x62, 0xff, 0xff]),
         (cbor, vec![0x5b, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
         (cbor, deep(0x81, &[0x80])),
+        (&[], b"NaN".to_vec()),
+        (&[], b"1e999".to_vec()),
+        (&[], b"\xef\xbb\xbf1".to_vec()),
+        (cbor, vec![]),
+        // An array, a map and a text that say they are as long as can be said.
+        (cbor, vec![0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
+        (cbor, vec![0xbb, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]),
+        (cbor, vec![0x7b, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, b'x']),
         (&[("Content-Type", "text/csv")], b"1".to_vec()),
         (&[("Jetiter-Status", "error")], b"what".to_vec()),
+        (&[("Jetiter-Status", "error")], deep(b'[', &[b']'; 100_000])),
+        (cbor_error, deep(0x81, &[0x80])),
+        (cbor_error, vec![]),
     ];
     let bad = cases.len();
     for group in ["json", "cbor"] {
@@ -140,7 +152,7 @@ async fn an_outcome_that_is_not_one_value_is_null() {
     let mut list = plain.list("json").await;
     assert_eq!(list.pop(), Some(json!(bad)));
     assert_eq!(list, vec![Value::Null; bad]);
-    let whole = [vec![0x9f], vec![0xf6; bad], vec![bad as u8, 0xff]].concat();
+    let whole = [vec![0x9f], vec![0xf6; bad], vec![0x18, bad as u8, 0xff]].concat();
     assert_eq!(plain.bytes("cbor").await, whole);
     let records = plain.records("json").await;
     for record in &records[..bad] {

@@ -12,6 +12,7 @@ use jetiter::Settings;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{Engine, eventually, server_binary};
+use crate::proxy::{Line, Proxy};
 
 /// One nats-server, or a cluster of three.
 pub struct Nodes {
@@ -20,6 +21,8 @@ pub struct Nodes {
     running: Vec<Option<Running>>,
     /// What further stands in each server's configuration.
     more: String,
+    /// From each node to each other one, where lines can be cut.
+    lines: Vec<Vec<Proxy>>,
 }
 
 #[derive(Clone, Copy)]
@@ -48,17 +51,59 @@ impl Nodes {
         Nodes::with(3, "").await
     }
 
+    /// A cluster of three that reach each other over lines of which each can be cut; a client
+    /// is told of no other server than its own.
+    pub async fn three_on_lines() -> Nodes {
+        let mut nodes = Nodes::on_free_ports(3, "");
+        for _ in 0..3 {
+            let mut lines = Vec::new();
+            for to in &nodes.ports {
+                lines.push(Proxy::to(([127, 0, 0, 1], to.route).into()).await);
+            }
+            nodes.lines.push(lines);
+        }
+        nodes.all_started().await
+    }
+
     /// So many servers, with `more` in their configuration.
     pub async fn with(count: usize, more: &str) -> Nodes {
-        let mut nodes = Nodes {
+        Nodes::on_free_ports(count, more).all_started().await
+    }
+
+    fn on_free_ports(count: usize, more: &str) -> Nodes {
+        Nodes {
             dir: tempfile::tempdir().unwrap(),
             ports: (0..count).map(|_| Ports::free()).collect(),
             running: (0..count).map(|_| None).collect(),
             more: more.to_owned(),
-        };
-        (0..count).for_each(|node| nodes.start(node));
-        nodes.are_ready().await;
-        nodes
+            lines: Vec::new(),
+        }
+    }
+
+    async fn all_started(mut self) -> Nodes {
+        (0..self.len()).for_each(|node| self.start(node));
+        self.are_ready().await;
+        self
+    }
+
+    /// What the network does from now on with all that goes between one node and the others.
+    pub fn set_lines(&self, node: usize, line: Line) {
+        for other in (0..self.len()).filter(|other| *other != node) {
+            self.lines[node][other].set(line);
+            self.lines[other][node].set(line);
+        }
+    }
+
+    /// Lets a node reach the others again. What was swallowed left half a message behind, which
+    /// only new connections mend.
+    pub async fn heal_lines(&self, node: usize) {
+        self.set_lines(node, Line::Cut);
+        let monitor = self.ports[node].monitor;
+        eventually("the old routes are closed", async || {
+            get(monitor, "/varz").await.is_some_and(|varz| varz.contains("\"routes\": 0,"))
+        })
+        .await;
+        self.set_lines(node, Line::Open);
     }
 
     /// An engine on these servers, with times as short as the harness has them.
@@ -119,6 +164,23 @@ impl Nodes {
                 kill_process(running.pid, Signal::HUP).unwrap();
             }
         }
+    }
+
+    /// A copy of a server's store, made while it is stopped.
+    pub fn copy_store(&self, node: usize) -> tempfile::TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        copy_all(&self.store(node), copy.path());
+        copy
+    }
+
+    /// Puts such a copy back, while the server is stopped.
+    pub fn put_back(&self, node: usize, copy: &tempfile::TempDir) {
+        std::fs::remove_dir_all(self.store(node)).unwrap();
+        copy_all(copy.path(), &self.store(node));
+    }
+
+    fn store(&self, node: usize) -> PathBuf {
+        self.dir.path().join(format!("store{node}"))
     }
 
     /// kill -9.
@@ -198,17 +260,28 @@ impl Nodes {
     fn config(&self, node: usize) -> String {
         let Ports { client, route, monitor } = self.ports[node];
         let dir = self.dir.path();
-        let (store, log) = (dir.join(format!("store{node}")), dir.join(format!("{node}.log")));
+        let (store, log) = (self.store(node), dir.join(format!("{node}.log")));
         let mut config = format!(
             "listen: 127.0.0.1:{client}\nhttp: 127.0.0.1:{monitor}\nserver_name: n{node}\n\
              log_file: {log:?}\njetstream {{ store_dir: {store:?} }}\n{}\n",
             self.more
         );
         if self.len() > 1 {
-            let routes: Vec<String> =
-                self.ports.iter().map(|p| format!("nats://127.0.0.1:{}", p.route)).collect();
+            let routes: Vec<String> = (0..self.len())
+                .filter(|to| *to != node)
+                .map(|to| match self.lines.get(node) {
+                    Some(lines) => lines[to].url(),
+                    None => format!("nats://127.0.0.1:{}", self.ports[to].route),
+                })
+                .collect();
+            // Servers tell each other where their routes are, past any proxy: so they tell a
+            // port that nobody listens on.
+            let hidden = match self.lines.is_empty() {
+                true => "",
+                false => "no_advertise: true, advertise: \"127.0.0.1:1\", ",
+            };
             config += &format!(
-                "cluster {{ name: c, listen: 127.0.0.1:{route}, routes: [{}] }}\n",
+                "cluster {{ name: c, listen: 127.0.0.1:{route}, {hidden}routes: [{}] }}\n",
                 routes.join(", ")
             );
         }
@@ -240,6 +313,19 @@ impl Ports {
             }
         };
         Ports { client: free(), route: free(), monitor: free() }
+    }
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_all(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
     }
 }
 

@@ -22,7 +22,8 @@ pub struct Plain {
 
 impl Plain {
     pub async fn of(engine: &Engine) -> Plain {
-        let client = async_nats::connect(&engine.settings.server).await.unwrap();
+        let servers: Vec<&str> = engine.settings.server.split(',').collect();
+        let client = async_nats::connect(servers).await.unwrap();
         Plain {
             jetstream: jetstream::new(client.clone()),
             ns: engine.settings.namespace.clone(),

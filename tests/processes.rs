@@ -54,10 +54,9 @@ impl Engine {
 
     /// A process that kills or stops itself: `points` is what `FAILPOINTS` says.
     pub fn process_until(&self, arguments: &[&str], points: &str) -> Process {
-        assert!(
-            cfg!(feature = "crash-points"),
-            "these tests need crash points: cargo test --features crash-points"
-        );
+        if !cfg!(feature = "crash-points") {
+            panic!("these tests need crash points: cargo test --features crash-points");
+        }
         self.process_with(arguments, &[("FAILPOINTS", points)])
     }
 
@@ -99,6 +98,12 @@ impl Process {
         within(self.exit()).await
     }
 
+    /// Waits until it ends by itself: its exit code, and what it has said.
+    pub async fn ended_saying(mut self) -> (Option<i32>, String) {
+        let status = within(self.child.wait()).await.unwrap();
+        (status.code(), self.log())
+    }
+
     /// SIGSTOP: it does nothing any more until [`wake`](Self::wake), and notices nothing.
     pub async fn stop(&self) {
         self.signal(Signal::STOP);
@@ -129,6 +134,14 @@ impl Process {
     pub fn limit_memory(&self, bytes: u64) {
         let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
         prlimit(Some(self.pid()), Resource::As, limit).unwrap();
+    }
+
+    /// The most memory that it ever held, in bytes.
+    pub fn peak_memory(&self) -> usize {
+        let status = format!("/proc/{}/status", self.pid().as_raw_nonzero());
+        let status = std::fs::read_to_string(status).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
     }
 
     /// What it has said on standard error.

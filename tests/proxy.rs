@@ -1,12 +1,16 @@
 //! A proxy that can cut or swallow: what a network does to connections.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::harness::Engine;
+
+/// A slow line waits for so long before each piece that it passes on.
+const SLOW: Duration = Duration::from_millis(50);
 
 /// What the proxy does with what it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +21,8 @@ pub enum Line {
     Swallow,
     /// Swallows on the connections that are there, for ever; new ones are passed on.
     Lost,
+    /// Passes on a little at a time.
+    Slow,
     /// Closes every connection and takes no new one for longer than a moment.
     Cut,
 }
@@ -82,9 +88,13 @@ async fn copy(
     mut to: tokio::net::tcp::OwnedWriteHalf,
     line: watch::Receiver<Line>,
 ) {
-    let mut buffer = vec![0; 64 << 10];
+    let mut buffer = vec![0; 32 << 10];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        let swallow = matches!(*line.borrow(), Line::Swallow | Line::Lost);
+        let now = *line.borrow();
+        let swallow = matches!(now, Line::Swallow | Line::Lost);
+        if now == Line::Slow {
+            tokio::time::sleep(SLOW).await;
+        }
         if !swallow && to.write_all(&buffer[..read]).await.is_err() {
             return;
         }

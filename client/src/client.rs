@@ -265,9 +265,13 @@ impl Remote {
 
     /// An id that has a result is used up.
     async fn refuse_finished(&self, group: &GroupId) -> Result<(), Error> {
-        match wait::for_object(&self.broker, group, group.as_str(), Duration::ZERO).await? {
-            Some(_) => Err(Error::GroupExists { group: group.to_string() }),
-            None => Ok(()),
+        let ask = || self.broker.object_info(group.as_str());
+        let what = format!("the result {group}");
+        match wait::for_answer(what, self.window.patience, ask).await? {
+            Some((_, info)) if !info.deleted => {
+                Err(Error::GroupExists { group: group.to_string() })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -279,12 +283,10 @@ impl Remote {
         }
         let ns = &self.broker.namespace;
         let (stream, consumer) = (ns.items_stream(), ns.worker_consumer(queue));
-        match self.broker.ack_wait(&stream, &consumer).await {
-            Ok(Some(_)) => {}
-            Ok(None) => {
-                return Err(jetiter_config::Error::NoQueue { queue: queue.to_string() }.into());
-            }
-            Err(error) => return Err(error.about(format!("the queue {queue}")).into()),
+        let ask = || self.broker.ack_wait(&stream, &consumer);
+        let what = format!("the queue {queue}");
+        if wait::for_answer(what, self.window.patience, ask).await?.is_none() {
+            return Err(jetiter_config::Error::NoQueue { queue: queue.to_string() }.into());
         }
         self.queues.lock().unwrap_or_else(PoisonError::into_inner).insert(queue.clone());
         Ok(())

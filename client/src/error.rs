@@ -51,7 +51,10 @@ pub enum Error {
         index: u64,
     },
     /// The server stored nothing for this long.
-    #[error("{what} was not stored for {waited:?}: {reason}")]
+    #[error(
+        "{what} was not stored for {waited:?}: {reason}; submit again when the server is well, or \
+         raise submit.patience"
+    )]
     NotStored {
         /// What was published.
         what: String,

@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::Error;
 use crate::options::Options;
+use crate::wait;
 
 /// Whoever waits for longer than this is told why.
 const SLOW: Duration = Duration::from_secs(5);
@@ -153,8 +154,10 @@ impl Submission<'_> {
         }
         let ns = &self.broker.namespace;
         let subject = ns.entry_subject(self.group.as_str(), Entry::Mark(Mark::Seal));
-        let found = self.broker.last_message(&ns.cache_stream(), &subject).await;
-        let found = found.map_err(|error| error.about("the group's seal"))?;
+        let cache = ns.cache_stream();
+        let ask = || self.broker.last_message(&cache, &subject);
+        let what = "the group's seal".to_owned();
+        let found = wait::for_answer(what, self.window.patience, ask).await?;
         let first = found.and_then(|mark| serde_json::from_slice::<Seal>(&mark.payload()).ok());
         match first {
             Some(first) if first.total != total => Err(Error::SealedTwice {

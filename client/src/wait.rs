@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use async_nats::jetstream::object_store::ObjectInfo;
 use futures_util::StreamExt;
-use jetiter_config::broker::Broker;
+use jetiter_config::broker::{ApiError, Broker};
 use jetiter_config::names::GroupId;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::Error;
 
@@ -56,6 +56,34 @@ pub(crate) async fn for_object(
         // Told or not, the next look says.
         timeout(pause.min(left), events.next()).await.ok();
         pause = (pause * 2).min(LAST_LOOK);
+    }
+}
+
+/// Asks what a submission has to know first until there is an answer, for as long as `patience`
+/// and `UNANSWERED` allow: an election takes longer than one question waits.
+pub(crate) async fn for_answer<T, F>(
+    what: String,
+    patience: Duration,
+    ask: impl Fn() -> F,
+) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, ApiError>>,
+{
+    let (began, patience) = (Instant::now(), patience.min(UNANSWERED));
+    loop {
+        let error = match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        if !error.may_pass() {
+            return Err(error.about(what).into());
+        }
+        if began.elapsed() > patience {
+            let (waited, reason) = (began.elapsed(), format!("{what}: {error}"));
+            return Err(Error::NotStored { what: "the group".to_owned(), waited, reason });
+        }
+        tracing::debug!(what, %error, "no answer, asking again");
+        sleep(FIRST_LOOK).await;
     }
 }
 

@@ -53,6 +53,13 @@ pub struct StreamInfo {
     pub state: StreamState,
     /// Of its configuration, what others look at.
     pub config: StreamLimits,
+    #[serde(default)]
+    cluster: Option<Cluster>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Cluster {
+    leader: Option<String>,
 }
 
 /// What a stream holds.
@@ -138,14 +145,21 @@ impl Broker {
         }
     }
 
-    /// What the server says of a stream, with the count of each subject under `filter`.
+    /// What a stream's leader says of it, with the count of each subject under `filter`. While
+    /// there is none any replica answers, also one that lags: that is no answer.
     pub async fn stream_info(
         &self,
         stream: &str,
         filter: Option<&str>,
     ) -> Result<StreamInfo, ApiError> {
         let request = serde_json::json!({ "subjects_filter": filter.unwrap_or_default() });
-        self.api(format!("STREAM.INFO.{stream}"), &request).await
+        let info: StreamInfo = self.api(format!("STREAM.INFO.{stream}"), &request).await?;
+        match &info.cluster {
+            Some(Cluster { leader: None }) => {
+                Err(ApiError::Unanswered("the stream has no leader".to_owned()))
+            }
+            _ => Ok(info),
+        }
     }
 
     /// How long a durable consumer waits for an acknowledgement; `None` when there is no such
@@ -290,6 +304,15 @@ pub enum ApiError {
 }
 
 impl ApiError {
+    /// Whether the same question may be answered a little later: a leader is being elected, a
+    /// server starts.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            ApiError::Refused(error) => error.code() == 503,
+            ApiError::Unanswered(_) => true,
+        }
+    }
+
     fn is(&self, code: ErrorCode) -> bool {
         matches!(self, ApiError::Refused(error) if error.error_code() == code)
     }

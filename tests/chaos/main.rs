@@ -11,6 +11,9 @@ mod nodes;
 #[allow(dead_code)]
 #[path = "../processes.rs"]
 mod processes;
+#[allow(dead_code)]
+#[path = "../proxy.rs"]
+mod proxy;
 
 /// The figures at the end.
 mod account;

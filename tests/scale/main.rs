@@ -1,6 +1,6 @@
 //! Many groups at once, mixed in the log as they come: all end, and the cache is emptied. A binary
 //! of its own, since it leaves no room beside it: run by itself, one test after the other.
-#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, unreachable_pub)]
 
 #[allow(dead_code)]
 #[path = "../harness.rs"]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_nats::{Message, StatusCode, Subscriber};
 use futures_util::StreamExt;
 use jetiter_config::broker::Broker;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 /// How often the server says that a waiting pull is alive.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -28,6 +28,9 @@ pub(crate) enum Pulled {
     Message(Message),
     /// Nothing yet: ask again.
     Nothing,
+    /// Not even a heartbeat: the server has forgotten our pulls or is gone. Asking again helps
+    /// where another server takes the consumer over.
+    Silent,
     /// The consumer is gone: open another pull.
     Lost(String),
 }
@@ -41,6 +44,9 @@ pub(crate) struct Pull {
     inbox: String,
     messages: Subscriber,
     outstanding: usize,
+    /// When the server last gave a sign. Kept here, since whoever waits for the next message may
+    /// turn to something else at any time: measured from each call, silence would never be long.
+    heard: Instant,
     connects: u64,
 }
 
@@ -60,6 +66,7 @@ impl Pull {
             broker: broker.clone(),
             inbox,
             outstanding: 0,
+            heard: Instant::now(),
         })
     }
 
@@ -74,19 +81,23 @@ impl Pull {
         // Half empty is time to ask again: the next messages travel while these are worked on.
         if room > 0 && self.outstanding <= room / 2 {
             let more = room - self.outstanding;
+            if self.outstanding == 0 {
+                self.heard = Instant::now();
+            }
             self.outstanding = room;
             if let Err(error) = self.ask(more).await {
                 self.outstanding = 0;
                 return Pulled::Lost(error.to_string());
             }
         }
-        match timeout(SILENCE, self.messages.next()).await {
+        let next = timeout_at(self.heard + SILENCE, self.messages.next()).await;
+        self.heard = Instant::now();
+        match next {
             Ok(Some(message)) => self.sort(message).await,
             Ok(None) => Pulled::Lost("the connection is closed".to_owned()),
-            Err(_) => {
-                self.outstanding = 0;
-                Pulled::Nothing
-            }
+            // Who asked for nothing is told nothing.
+            Err(_) if std::mem::take(&mut self.outstanding) == 0 => Pulled::Nothing,
+            Err(_) => Pulled::Silent,
         }
     }
 

@@ -177,7 +177,7 @@ impl Worker {
                     self.executor.room.pulled();
                     execute(message);
                 }
-                Pulled::Nothing => {}
+                Pulled::Nothing | Pulled::Silent => {}
                 Pulled::Lost(reason) => return Some(reason),
             }
             patience.worked();

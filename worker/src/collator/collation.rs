@@ -192,6 +192,7 @@ impl Collation {
                     continue;
                 }
                 Pulled::Nothing => break,
+                Pulled::Silent => return Err(Failed::Again("the log is silent".to_owned())),
                 Pulled::Lost(reason) => return Err(Failed::Again(reason)),
             };
             silent = 0;

@@ -130,17 +130,21 @@ impl Follower {
         match pull.next(WINDOW).await {
             Pulled::Nothing => Followed::Nothing,
             Pulled::Message(message) => self.accept(message),
-            Pulled::Lost(reason) => {
-                tracing::warn!(reason, "the cache's log is out of reach");
-                self.pull = None;
-                Followed::Nothing
-            }
+            Pulled::Lost(reason) => self.lost(&reason),
+            // On one server, which may be frozen or gone: the next one may be on another.
+            Pulled::Silent => self.lost("no sign of its reader"),
         }
     }
 
     /// Looks at the stream anew and goes on behind what was seen.
     pub(crate) fn reopen(&mut self) {
         self.pull = None;
+    }
+
+    fn lost(&mut self, reason: &str) -> Followed {
+        tracing::warn!(reason, "the cache's log is out of reach");
+        self.pull = None;
+        Followed::Nothing
     }
 
     fn accept(&mut self, message: Message) -> Followed {

@@ -46,7 +46,7 @@ async fn pull_all(broker: &Broker, mut pull: Pull, patience: &mut Patience) -> S
                 let broker = broker.clone();
                 running.spawn(async move { take(&broker, message).await });
             }
-            Pulled::Nothing => {}
+            Pulled::Nothing | Pulled::Silent => {}
             Pulled::Lost(reason) => return reason,
         }
         patience.worked();
