@@ -305,7 +305,9 @@ impl Remote {
         let summary = Summary::from_metadata(&info.metadata)
             .ok_or_else(|| damaged("its metadata is not jetiter's".to_owned()))?;
         match download(&self.broker, object).await {
-            Ok(bytes) => Ok(bytes.map(|bytes| Raw { summary, bytes })),
+            Ok(Some(bytes)) => Ok(Some(Raw { summary, bytes })),
+            // It was there a moment ago: "not finished" would be wrong.
+            Ok(None) => self.is_still_there(group).await.map(|()| None),
             Err(reason) => {
                 self.is_still_there(group).await?;
                 Err(damaged(reason))

@@ -4,7 +4,7 @@ use std::time::Duration;
 use jetiter::{FOREVER, GroupId, State};
 use serde_json::Value;
 
-use super::{Runs, fetch, is_clean, lines, result, values};
+use super::{Runs, fetch, lines, result, values};
 use crate::harness::{Engine, within};
 
 const ITEMS: u32 = 20;
@@ -56,7 +56,7 @@ async fn taken_up(points: &str) -> (usize, Vec<usize>) {
     let _collator = engine.collator_process();
     let _worker = engine.worker_process();
     assert_eq!(values(fetch::<String>(&engine, &group()).await), lines(ITEMS));
-    is_clean(&engine).await;
+    engine.is_clean().await;
     (stored, map.runs.counts(ITEMS))
 }
 
@@ -83,11 +83,11 @@ async fn a_client_killed_after_the_seal_is_not_needed_any_more() {
     let _worker = engine.worker_process();
     assert!(!map.run(&engine, "client.sealed=return(kill)").await);
     assert_eq!(values(fetch::<String>(&engine, &group()).await), lines(ITEMS));
-    is_clean(&engine).await;
+    engine.is_clean().await;
     let before = result(&engine, "mine").await;
     // Its user sees a submission that broke off, and makes it again.
     assert!(!map.run(&engine, "").await, "it is refused");
-    is_clean(&engine).await;
+    engine.is_clean().await;
     assert_eq!(result(&engine, "mine").await, before);
     assert_eq!(map.runs.counts(ITEMS), [1; 20]);
 }
@@ -106,6 +106,6 @@ async fn a_client_killed_while_it_publishes_and_never_taken_up_is_abandoned() {
     let fetched = within(engine.client.fetch::<Value>(&group(), FOREVER)).await.unwrap().unwrap();
     assert_eq!((fetched.summary.state, fetched.summary.total), (State::Abandoned, None));
     assert_eq!(values(fetched), lines(stored));
-    is_clean(&engine).await;
+    engine.is_clean().await;
     assert_eq!(map.runs.counts(stored), vec![1; stored as usize]);
 }

@@ -3,7 +3,7 @@ use jetiter::{FOREVER, GroupId, Options, Settings, math};
 use serde_json::json;
 use tokio::time::Duration;
 
-use super::{fetch, is_clean, result, values};
+use super::{fetch, result, values};
 use crate::collators::until_works;
 use crate::harness::{Engine, eventually, within};
 use crate::plain::Plain;
@@ -66,7 +66,7 @@ async fn is_right(engine: &Engine, items: u32) {
     assert_eq!(values(fetched), (0..items).collect::<Vec<_>>());
     let plain = Plain::of(engine).await;
     plain.until_taken_in(engine).await;
-    is_clean(engine).await;
+    engine.is_clean().await;
     assert_eq!(found(engine).await, ["chunks", "records", "list"]);
 }
 
@@ -175,7 +175,7 @@ async fn killed_between_the_end_of_a_cancelled_group_and_the_removal_of_its_item
     assert_eq!(plain.list("g").await, [7]);
     events.expect("done", &["cancelled"]).await;
     plain.until_taken_in(&engine).await;
-    is_clean(&engine).await;
+    engine.is_clean().await;
     let metadata = plain.metadata("g").await;
     assert_eq!((&*metadata["state"], &*metadata["cut"]), ("cancelled", "2"));
     assert_eq!(plain.records("g").await[0]["index"], json!(0));

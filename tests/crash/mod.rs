@@ -83,14 +83,6 @@ fn lines(items: u32) -> Vec<String> {
     (0..items).map(|index| index.to_string()).collect()
 }
 
-/// Nothing is left but results. What a process had in hand when it died is on its way first.
-async fn is_clean(engine: &Engine) {
-    let items = engine.broker.namespace.items_stream();
-    let none = async || engine.subjects(&items, ">").await.is_empty();
-    eventually("no item is left", none).await;
-    engine.is_clean().await;
-}
-
 /// The messages of a group's result, where they lie: the same before and after, it was not touched.
 async fn result(engine: &Engine, group: &str) -> Vec<(u64, String)> {
     let ns = &engine.broker.namespace;

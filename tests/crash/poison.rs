@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use jetiter::{ErrorKind, Fetched, Options, Settings};
 use serde_json::{Value, json};
 
-use super::{Runs, fetch, is_clean, submit, values};
+use super::{Runs, fetch, submit, values};
 use crate::harness::{Engine, within};
 use crate::processes::Process;
 
@@ -75,7 +75,7 @@ async fn what_panics_or_hangs_leaves_its_process_sound() {
     }
     let group = submit(&engine, "test.echo", vec![1, 2, 3]).await;
     assert_eq!(values(fetch::<u32>(&engine, &group).await), [1, 2, 3]);
-    is_clean(&engine).await;
+    engine.is_clean().await;
     assert!(worker.term().await.success(), "the thread that hangs does not hold up the end");
 }
 
@@ -88,7 +88,7 @@ async fn what_aborts_its_process_ends_as_lost() {
     let group = submit(&engine, "test.abort", vec![0]).await;
     let fetched = pool.during(fetch::<Value>(&engine, &group)).await;
     assert_eq!(one_lost(fetched, 0), [Value::Null; 0]);
-    pool.during(is_clean(&engine)).await;
+    pool.during(engine.is_clean()).await;
     assert_eq!(pool.deaths.get(), 4);
 }
 
@@ -107,7 +107,7 @@ async fn what_takes_all_memory_ends_as_lost_and_its_neighbours_have_their_values
     let group = submit(&engine, "test.allocate", sizes).await;
     let fetched = pool.during(fetch::<u32>(&engine, &group)).await;
     assert_eq!(one_lost(fetched, 7), [1; 19]);
-    pool.during(is_clean(&engine)).await;
+    pool.during(engine.is_clean()).await;
     assert_eq!(pool.deaths.get(), 4);
 }
 
@@ -134,7 +134,7 @@ async fn poisoned(items: u32, poison: &[u32]) -> usize {
             false => assert_eq!(value.unwrap(), index.to_string()),
         }
     }
-    pool.during(is_clean(&engine)).await;
+    pool.during(engine.is_clean()).await;
     // Two that may be bad luck, one that is counted beside others, one more: see `worker.begins`.
     let begun = runs.lines().iter().filter(|line| *line == "poison").count();
     // Of several one may die in the other's company, and is handed out once more without a begin.

@@ -3,7 +3,7 @@ use std::time::Duration;
 use jetiter::math;
 
 use super::workers::in_hand;
-use super::{Runs, fetch, is_clean, lines, submit, values};
+use super::{Runs, fetch, lines, submit, values};
 use crate::collators::until_works;
 use crate::harness::{Engine, eventually};
 
@@ -28,7 +28,7 @@ async fn a_worker_told_to_stop_leaves_nothing_to_wait_for() {
     let (ended, _second) = tokio::join!(first.term(), async { engine.worker_process() });
     assert!(ended.success());
     assert_eq!(values(fetch::<String>(&engine, &group).await), lines(500));
-    is_clean(&engine).await;
+    engine.is_clean().await;
     assert_eq!(runs.counts(500), [1; 500]);
 }
 
@@ -45,7 +45,7 @@ async fn a_worker_told_to_stop_in_full_flow_leaves_nothing_to_wait_for() {
     }
     let _worker = engine.worker_process();
     assert_eq!(values(fetch::<String>(&engine, &group).await), lines(3_000));
-    is_clean(&engine).await;
+    engine.is_clean().await;
     assert_eq!(runs.counts(3_000), [1; 3_000]);
 }
 
@@ -61,5 +61,5 @@ async fn a_collator_told_to_stop_hands_its_lease_over_at_once() {
     until_works(&engine, &one).await;
     let group = submit(&engine, "math.floor", vec![1.5]).await;
     assert_eq!(values(fetch::<f64>(&engine, &group).await), [1.0]);
-    is_clean(&engine).await;
+    engine.is_clean().await;
 }

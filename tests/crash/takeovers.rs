@@ -1,7 +1,7 @@
 use jetiter::{GroupId, Options, Settings, math};
 use tokio::time::Duration;
 
-use super::{fetch, is_clean, result, values};
+use super::{fetch, result, values};
 use crate::collators::until_works;
 use crate::harness::{Engine, eventually, within};
 use crate::plain::Plain;
@@ -44,7 +44,7 @@ impl Scene {
         let second = engine.collator_process();
         until_works(&engine, &first).await;
         is_right(&engine, "g", 0..500).await;
-        is_clean(&engine).await;
+        engine.is_clean().await;
         Scene { engine, sleeper, second }
     }
 
@@ -53,7 +53,7 @@ impl Scene {
         assert!(self.engine.client.delete(&group("g")).await.unwrap());
         submit(&self.engine, "g", 1_000..1_300).await;
         is_right(&self.engine, "g", 1_000..1_300).await;
-        is_clean(&self.engine).await;
+        self.engine.is_clean().await;
     }
 
     /// The sleeper wakes and learns that it is late. Then the second one dies: the next one, be it
@@ -70,7 +70,7 @@ impl Scene {
     async fn goes_on(&self) {
         submit(&self.engine, "next", 0..100).await;
         is_right(&self.engine, "next", 0..100).await;
-        is_clean(&self.engine).await;
+        self.engine.is_clean().await;
     }
 }
 

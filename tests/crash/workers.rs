@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::PullConsumer;
 
-use super::{Runs, fetch, is_clean, lines, result, submit, values};
+use super::{Runs, fetch, lines, result, submit, values};
 use crate::duplicates::log_end;
 use crate::harness::{Engine, eventually};
 use crate::plain::Plain;
@@ -27,7 +27,7 @@ async fn runs_when_it_dies_at(point: &str) -> Vec<usize> {
     assert!(!dead.ended().await.success());
     let _worker = engine.worker_process();
     assert_eq!(values(fetch::<String>(&engine, &group).await), lines(20));
-    is_clean(&engine).await;
+    engine.is_clean().await;
     let mut counts = runs.counts(20);
     counts.sort();
     counts
@@ -61,19 +61,25 @@ async fn a_worker_killed_between_the_run_and_the_put_costs_one_second_run() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_between_the_put_and_the_ack_costs_no_second_run() {
     let engine = one_at_a_time().await;
-    let runs = Runs::new();
+    let (runs, plain) = (Runs::new(), Plain::of(&engine).await);
     let _collator = engine.collator_process();
     let dead = doomed(&engine, "worker.stored=5*off->return(kill)");
-    let group = submit(&engine, "test.append", runs.arguments(20)).await;
+    for (index, argument) in runs.arguments(20).iter().enumerate() {
+        let headers = [("Jetiter-Index", &*index.to_string())];
+        plain.item("g", "test.append", &headers, serde_json::to_vec(argument).unwrap()).await;
+    }
     assert!(!dead.ended().await.success());
-    // The group is not complete, so all that was stored is still there.
+    // The group is not sealed, so all that was stored is still there.
     let stored = engine.cache_keys().await;
     let is_stored = |index: &usize| stored.iter().any(|key| key.ends_with(&format!(".{index}")));
     let stored: Vec<usize> = (0..20).filter(is_stored).collect();
     assert!(stored.len() >= 6, "{stored:?}");
     let _worker = engine.worker_process();
-    assert_eq!(values(fetch::<String>(&engine, &group).await), lines(20));
-    is_clean(&engine).await;
+    eventually("all are stored", async || engine.cache_keys().await.len() >= 20).await;
+    eventually("all are acknowledged", async || in_hand(&engine).await == 0).await;
+    plain.seal("g", &[], "20").await;
+    assert_eq!(values(fetch::<String>(&engine, &"g".parse().unwrap()).await), lines(20));
+    engine.is_clean().await;
     let counts = runs.counts(20);
     // What ran beside the fatal put is not stored and runs again; no other does.
     assert!(stored.iter().all(|index| counts[*index] == 1), "{stored:?}: {counts:?}");
@@ -94,7 +100,7 @@ async fn a_worker_killed_after_a_counted_begin_runs_nothing() {
     assert_eq!(engine.cache_keys().await.len(), 2, "a seal and a counted begin");
     let _worker = engine.worker_process();
     assert_eq!(values(fetch::<String>(&engine, &group).await), lines(1));
-    is_clean(&engine).await;
+    engine.is_clean().await;
     assert_eq!(runs.counts(1), [1]);
 }
 
@@ -111,7 +117,7 @@ async fn killed_while_it_runs(function: &str) {
     let fetched = fetch::<String>(&engine, &group).await;
     assert_eq!(fetched.records[0].attempts, 2);
     assert_eq!(values(fetched), lines(1));
-    is_clean(&engine).await;
+    engine.is_clean().await;
     assert_eq!(runs.counts(1), [2]);
 }
 
@@ -139,7 +145,7 @@ async fn a_worker_killed_with_hundreds_in_hand_costs_one_second_run() {
     let fetched = fetch::<String>(&engine, &group).await;
     assert!(fetched.records.iter().all(|record| record.attempts == 2));
     assert_eq!(values(fetched), lines(500));
-    is_clean(&engine).await;
+    engine.is_clean().await;
     assert_eq!(runs.lines().len(), 501);
 }
 
@@ -154,14 +160,14 @@ async fn a_worker_that_sleeps_past_its_groups_end_changes_nothing() {
     sleeper.is_stopped().await;
     let _worker = engine.worker_process();
     assert_eq!(values(fetch::<String>(&engine, &group).await), lines(20));
-    is_clean(&engine).await;
+    engine.is_clean().await;
     let before = result(&engine, group.as_str()).await;
     let end = log_end(&plain).await;
     sleeper.wake();
     // It runs and stores all that it had in hand: too late, every one.
     runs.has_lines(20 + 20).await;
     eventually("all come late", async || log_end(&plain).await >= end + 20).await;
-    is_clean(&engine).await;
+    engine.is_clean().await;
     assert_eq!(result(&engine, group.as_str()).await, before);
     assert_eq!(values(fetch::<String>(&engine, &group).await), lines(20));
     assert!(sleeper.term().await.success());
