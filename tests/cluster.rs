@@ -245,6 +245,7 @@ impl Services {
 
 /// What they said tells why a test failed.
 impl Drop for Services {
+    #[allow(clippy::print_stdout, reason = "shown with a test that failed")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.iter().for_each(|process| println!("--\n{}", process.log()));

@@ -26,6 +26,7 @@ async fn a_group_outlives_the_leader_of_each_stream() {
 }
 
 /// Prints how long no outcome is stored from now on.
+#[allow(clippy::print_stdout, reason = "a figure for people: shown with --nocapture")]
 async fn tell_pause(cluster: &Cluster, killed: &str) {
     let began = Instant::now();
     until_stored(&cluster.engine.broker.client, &cluster.cache(), 1).await;

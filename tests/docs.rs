@@ -55,3 +55,38 @@ fn the_page_for_people_from_django_q_has_a_row_for_every_id() {
         assert_eq!(rows.count(), 1, "{id}");
     }
 }
+
+/// Every test of this binary, and of the one for scale, by its whole name.
+fn tests() -> HashSet<String> {
+    let list = std::process::Command::new(std::env::current_exe().unwrap()).arg("--list").output();
+    let list = String::from_utf8(list.unwrap().stdout).unwrap();
+    let mut tests: HashSet<String> =
+        list.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect();
+    let mut scale = HashSet::new();
+    functions_below(&root().join("tests/scale"), &mut scale);
+    tests.extend(scale.into_iter().map(|name| name.replace("main::", "scale::")));
+    tests
+}
+
+#[test]
+fn the_page_of_faults_names_tests_that_exist() {
+    let text = std::fs::read_to_string(root().join("docs/faults.md")).unwrap();
+    let is_test = |word: &&str| {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_:".contains(c);
+        word.contains("::") && !word.starts_with("file::") && word.chars().all(plain)
+    };
+    let named: Vec<&str> = text.split('`').skip(1).step_by(2).filter(is_test).collect();
+    assert!(named.len() > 100, "{named:?}");
+    let tests = tests();
+    let missing: Vec<_> = named.into_iter().filter(|name| !tests.contains(*name)).collect();
+    assert!(missing.is_empty(), "docs/faults.md names no such test: {missing:?}");
+}
+
+#[test]
+fn the_page_of_faults_has_a_row_for_every_fault() {
+    let text = std::fs::read_to_string(root().join("docs/faults.md")).unwrap();
+    for fault in 1..=25 {
+        let rows = text.lines().filter(|line| line.starts_with(&format!("| {fault} |")));
+        assert_eq!(rows.count(), 1, "{fault}");
+    }
+}

@@ -14,18 +14,14 @@ use jetiter_config::settings::{self, Settings};
 use jetiter_config::wire::{Progress, Seal, Summary};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::Instant;
 
-use crate::download::{download, has_records};
+use crate::download::download;
 use crate::error::Error;
 use crate::inline::Inline;
 use crate::options::Options;
 use crate::result::{Fetched, Raw};
 use crate::submit::Submission;
 use crate::wait;
-
-/// So long the records may come after their list before it is asked what became of them.
-const A_MOMENT: Duration = Duration::from_secs(30);
 
 /// Submits groups and reads results, over a broker or inline. Cheap to clone.
 ///
@@ -134,42 +130,11 @@ impl Client {
         let Some(list) = self.read(group, wait).await? else {
             return Ok(None);
         };
-        let records = self.records_of(group, &list.summary, wait).await?;
+        let records = match &self.by {
+            By::Inline(inline) => inline.read(group, true, wait).await,
+            By::Broker(remote) => remote.records_of(group, &list.summary, wait).await?,
+        };
         records.map(|records| Fetched::read(list, &records)).transpose()
-    }
-
-    /// The records of a list that is there. They are committed a moment after it; by another
-    /// collator some time later, if the first one died in between.
-    async fn records_of(
-        &self,
-        group: &GroupId,
-        summary: &Summary,
-        wait: Duration,
-    ) -> Result<Option<Raw>, Error> {
-        let began = Instant::now();
-        loop {
-            if let Some(records) = self.read_records(group, A_MOMENT).await? {
-                return Ok(Some(records));
-            }
-            self.is_still_there(group).await?;
-            if let By::Broker(remote) = &self.by
-                && !has_records(&remote.broker, summary).await
-            {
-                let reason = "its records are gone".to_owned();
-                return Err(Error::Damaged { group: group.to_string(), reason });
-            }
-            if began.elapsed() >= wait {
-                return Ok(None);
-            }
-        }
-    }
-
-    /// Fails when the list is gone, with an error that says so.
-    async fn is_still_there(&self, group: &GroupId) -> Result<(), Error> {
-        match &self.by {
-            By::Broker(remote) => remote.is_still_there(group).await,
-            By::Inline(_) => Ok(()),
-        }
     }
 
     /// The list's bytes as they are stored.
@@ -327,7 +292,7 @@ impl Remote {
         Ok(())
     }
 
-    async fn read(
+    pub(crate) async fn read(
         &self,
         group: &GroupId,
         object: &str,
@@ -348,7 +313,7 @@ impl Remote {
         }
     }
 
-    async fn is_still_there(&self, group: &GroupId) -> Result<(), Error> {
+    pub(crate) async fn is_still_there(&self, group: &GroupId) -> Result<(), Error> {
         match wait::look(&self.broker, group.as_str()).await? {
             Some(_) => Ok(()),
             None => Err(Error::Gone { group: group.to_string() }),

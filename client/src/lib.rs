@@ -12,6 +12,7 @@ pub mod fuzzing;
 mod inline;
 mod iter;
 mod options;
+mod records;
 mod result;
 mod status;
 mod submit;

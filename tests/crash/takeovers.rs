@@ -56,17 +56,18 @@ impl Scene {
         is_clean(&self.engine).await;
     }
 
-    async fn sleeper_stands_by(&self) {
-        let told = async || self.sleeper.log().contains("the lease is lost");
-        eventually("it stands by", told).await;
-    }
-
-    /// The sleeper wakes, learns that it is late, and is sound: it works when the other one ends.
+    /// The sleeper wakes and learns that it is late. Then the second one dies: the next one, be it
+    /// the sleeper, knows what the log says and no more.
     async fn wakes_late(&mut self) {
         self.sleeper.wake();
-        self.sleeper_stands_by().await;
+        let told = async || self.sleeper.log().contains("the lease is lost");
+        eventually("it stands by", told).await;
         let collator = self.engine.collator_process();
         std::mem::replace(&mut self.second, collator).kill().await;
+    }
+
+    /// All is sound: another group is finished, and nothing is left of any.
+    async fn goes_on(&self) {
         submit(&self.engine, "next", 0..100).await;
         is_right(&self.engine, "next", 0..100).await;
         is_clean(&self.engine).await;
@@ -78,6 +79,7 @@ async fn finished(points: &str) {
     let mut scene = Scene::at(points).await;
     let before = result(&scene.engine, "g").await;
     scene.wakes_late().await;
+    scene.goes_on().await;
     assert_eq!(result(&scene.engine, "g").await, before);
     is_right(&scene.engine, "g", 0..500).await;
 }
@@ -88,6 +90,7 @@ async fn used_again(points: &str) {
     scene.used_again().await;
     let before = result(&scene.engine, "g").await;
     scene.wakes_late().await;
+    scene.goes_on().await;
     assert_eq!(result(&scene.engine, "g").await, before);
     is_right(&scene.engine, "g", 1_000..1_300).await;
 }
@@ -97,21 +100,21 @@ async fn deleted(points: &str) {
     let mut scene = Scene::at(points).await;
     assert!(scene.engine.client.delete(&group("g")).await.unwrap());
     scene.wakes_late().await;
+    scene.goes_on().await;
     assert_eq!(result(&scene.engine, "g").await, []);
 }
 
 /// It wakes while the id is in use again and the new group is not finished.
 async fn begun_again(points: &str) {
-    let scene = Scene::at(points).await;
+    let mut scene = Scene::at(points).await;
     assert!(scene.engine.client.delete(&group("g")).await.unwrap());
     let plain = Plain::of(&scene.engine).await;
     plain.items("g", 0..3).await;
     plain.until_kept("item.g.2").await;
-    scene.sleeper.wake();
-    scene.sleeper_stands_by().await;
+    scene.wakes_late().await;
     plain.seal("g", &[], "3").await;
     is_right(&scene.engine, "g", 0..3).await;
-    is_clean(&scene.engine).await;
+    scene.goes_on().await;
 }
 
 macro_rules! sleepers {
