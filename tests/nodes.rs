@@ -36,7 +36,7 @@ struct Ports {
 /// shell waits for the end of its input.
 struct Running {
     pid: Pid,
-    _input: ChildStdin,
+    input: Option<ChildStdin>,
     keeper: Child,
 }
 
@@ -152,7 +152,7 @@ impl Nodes {
         BufReader::new(keeper.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let pid = Pid::from_raw(line.trim().parse().unwrap()).unwrap();
         let input = keeper.stdin.take().unwrap();
-        self.running[node] = Some(Running { pid, _input: input, keeper });
+        self.running[node] = Some(Running { pid, input: Some(input), keeper });
     }
 
     /// Has other words in the configuration from now on; those that run read it again.
@@ -293,7 +293,9 @@ impl Drop for Running {
     fn drop(&mut self) {
         // Gone already, if it was told to stop.
         kill_process(self.pid, Signal::KILL).ok();
-        self.keeper.kill().ok();
+        // The keeper ends when the server is gone, not only told to go: until then it has its
+        // ports, and the next one could not have them.
+        self.input.take();
         self.keeper.wait().ok();
     }
 }

@@ -30,6 +30,7 @@ async fn a_server_killed_idle_is_found_again() {
     let waiting = engine.process(&["result", "waited", "--wait", "forever"]);
     let (client, group) = (engine.client.clone(), "waited".parse::<GroupId>().unwrap());
     let waited = tokio::spawn(async move { client.read(&group, FOREVER).await.unwrap().unwrap() });
+    nodes.until_heard(&engine.broker.namespace.event_subject("waited", "done"), 2).await;
     for _ in 0..2 {
         is_mapped(&engine, 100).await;
         nodes.kill_and_restart(0).await;
@@ -84,6 +85,25 @@ async fn a_server_killed_under_a_collator_that_uploads_or_commits() {
         is_clean_again(&engine).await;
         assert!(collator.term().await.success());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chunks_of_a_dead_collator_go_although_the_server_was_away_when_it_was_their_turn() {
+    let mut nodes = Nodes::one().await;
+    let engine = nodes.engine(|settings| settings.collator.chunk = 1024).await;
+    let _worker = engine.worker_process();
+    let first = engine.process_until(&["collator"], "collator.chunk=4*off->1*return(kill)");
+    let group = submit(&engine, 2_000).await;
+    assert!(!first.ended().await.success());
+    let second = engine.process_until(&["collator"], "collator.marked_done=1*return(stop)");
+    second.is_stopped().await;
+    nodes.kill(0);
+    second.wake();
+    second.says("not collated yet, trying again").await;
+    nodes.start(0);
+    nodes.are_ready().await;
+    is_right(&engine, &group, 2_000).await;
+    is_clean_again(&engine).await;
 }
 
 /// A server whose disk is full, or whose power fails, may forget what it has removed, and remember
