@@ -158,10 +158,21 @@ impl Nodes {
     }
 
     /// Waits until all that run are healthy: JetStream is up and its leaders are known.
+    #[allow(clippy::print_stdout, reason = "shown with a test that failed: what was not healthy")]
     pub async fn are_ready(&self) {
         for node in (0..self.ports.len()).filter(|node| self.running[*node].is_some()) {
             let port = self.ports[node].monitor;
-            eventually("the server is healthy", async || healthy(port).await).await;
+            let mut said = None;
+            eventually("the server is healthy", async || {
+                let says = get(port, "/healthz").await;
+                let ready = says.as_ref().is_some_and(|says| says.contains("\"status\":\"ok\""));
+                if says != said && !ready {
+                    println!("n{node}: {}", says.as_deref().unwrap_or("no answer"));
+                    said = says;
+                }
+                ready
+            })
+            .await;
         }
     }
 
@@ -226,10 +237,6 @@ impl Ports {
     }
 }
 
-async fn healthy(monitor: u16) -> bool {
-    get(monitor, "/healthz").await.is_some_and(|answer| answer.contains("\"status\":\"ok\""))
-}
-
 /// What a server's monitoring says.
 async fn get(monitor: u16, path: &str) -> Option<String> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -237,5 +244,5 @@ async fn get(monitor: u16, path: &str) -> Option<String> {
     let mut answer = String::new();
     stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.ok()?;
     stream.read_to_string(&mut answer).await.ok()?;
-    Some(answer)
+    Some(answer.split_once("\r\n\r\n")?.1.to_owned())
 }
