@@ -207,10 +207,21 @@ impl Nodes {
     }
 
     /// Waits until all that run are healthy: JetStream is up and its leaders are known.
+    #[allow(clippy::print_stdout, reason = "shown with a test that failed: what was not healthy")]
     pub async fn are_ready(&self) {
         for node in (0..self.ports.len()).filter(|node| self.running[*node].is_some()) {
             let port = self.ports[node].monitor;
-            eventually("the server is healthy", async || healthy(port).await).await;
+            let mut said = None;
+            eventually("the server is healthy", async || {
+                let says = get(port, "/healthz").await;
+                let ready = says.as_ref().is_some_and(|says| says.contains("\"status\":\"ok\""));
+                if says != said && !ready {
+                    println!("n{node}: {}", says.as_deref().unwrap_or("no answer"));
+                    said = says;
+                }
+                ready
+            })
+            .await;
         }
     }
 
@@ -331,16 +342,12 @@ fn copy_all(from: &Path, to: &Path) {
     }
 }
 
-async fn healthy(monitor: u16) -> bool {
-    get(monitor, "/healthz").await.is_some_and(|answer| answer.contains("\"status\":\"ok\""))
-}
-
-/// What a server's monitor answers.
+/// What a server's monitoring says.
 async fn get(monitor: u16, path: &str) -> Option<String> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", monitor)).await.ok()?;
     stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.ok()?;
-    Some(answer)
+    Some(answer.split_once("\r\n\r\n")?.1.to_owned())
 }
