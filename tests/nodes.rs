@@ -234,7 +234,8 @@ impl Nodes {
 
     /// Whether the server says that all is well with it.
     pub async fn is_healthy(&self, node: usize) -> bool {
-        healthy(self.ports[node].monitor).await
+        let says = get(self.ports[node].monitor, "/healthz").await;
+        says.is_some_and(|says| says.contains("\"status\":\"ok\""))
     }
 
     /// Waits until so many connections listen on a subject of the first server.
