@@ -19,6 +19,7 @@ use super::cleaner::{Cleaner, Dead, Purge};
 use super::collation::{Collated, Collation, Failed};
 use super::follower::{Entry, Followed, Follower};
 use super::full::FullAlarm;
+use super::lease::Held;
 use super::outcome::Stored;
 use crate::error::Error;
 use crate::patience::Patience;
@@ -48,6 +49,7 @@ struct Ended {
 }
 
 pub(super) struct Active {
+    held: Held,
     pub(super) broker: Broker,
     pub(super) settings: settings::Collator,
     follower: Follower,
@@ -70,8 +72,9 @@ pub(super) struct Active {
 }
 
 impl Active {
-    pub(super) fn new(broker: &Broker, settings: &settings::Collator) -> Active {
+    pub(super) fn new(broker: &Broker, settings: &settings::Collator, held: Held) -> Active {
         Active {
+            held,
             broker: broker.clone(),
             settings: settings.clone(),
             follower: Follower::new(broker),
@@ -100,6 +103,9 @@ impl Active {
         progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
         upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            // A collator that slept would take what came since for late entries of groups that it
+            // was about to finish, also where the id belongs to another group by now.
+            self.held.is_sure().await;
             tokio::select! {
                 followed = self.follower.next() => self.follow(followed),
                 Some(Ok(ended)) = self.collations.join_next() => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use jetiter_config::broker::{Broker, Refusal};
 use jetiter_config::wire;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::error::Error;
@@ -21,6 +22,24 @@ pub(crate) struct Lease {
     holder: String,
     seq: u64,
     lasts: Duration,
+    renewed: watch::Sender<Instant>,
+}
+
+/// What the holder of the lease knows of it.
+pub(super) struct Held {
+    lasts: Duration,
+    renewed: watch::Receiver<Instant>,
+}
+
+impl Held {
+    /// Waits while the lease may be somebody else's.
+    pub(super) async fn is_sure(&mut self) {
+        while self.renewed.borrow_and_update().elapsed() >= self.lasts {
+            if self.renewed.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
 }
 
 impl Lease {
@@ -34,10 +53,12 @@ impl Lease {
         let mut patience = Patience::new(patience);
         loop {
             let lasts = lasts(broker).await;
+            let asked = Instant::now();
             match write(broker, holder, 0).await {
                 Ok(seq) => {
                     let (broker, holder) = (broker.clone(), holder.to_owned());
-                    return Ok(Lease { broker, holder, seq, lasts });
+                    let renewed = watch::Sender::new(asked);
+                    return Ok(Lease { broker, holder, seq, lasts, renewed });
                 }
                 Err(Refusal::Already) => {
                     patience.worked();
@@ -55,21 +76,26 @@ impl Lease {
         }
     }
 
+    /// For whoever works while the lease is held.
+    pub(super) fn held(&self) -> Held {
+        Held { lasts: self.lasts, renewed: self.renewed.subscribe() }
+    }
+
     /// Renews the lease until it is lost.
     pub(crate) async fn keep(&mut self) {
-        let mut renewed = Instant::now();
         loop {
             sleep(self.lasts / 3).await;
+            let asked = Instant::now();
             match write(&self.broker, &self.holder, self.seq).await {
                 Ok(seq) => {
                     self.seq = seq;
-                    renewed = Instant::now();
+                    self.renewed.send_replace(asked);
                 }
                 // Somebody took it: it had run out.
                 Err(Refusal::Already) => return,
                 Err(refusal) => {
                     tracing::warn!(?refusal, "the lease was not renewed");
-                    if renewed.elapsed() > self.lasts {
+                    if self.renewed.borrow().elapsed() > self.lasts {
                         return;
                     }
                 }

@@ -51,7 +51,7 @@ impl Collator {
                 () = &mut stop => return Ok(()),
             };
             tracing::info!(name = self.name, "this collator works");
-            let mut active = Active::new(&self.broker, &self.settings);
+            let mut active = Active::new(&self.broker, &self.settings, lease.held());
             let failed = tokio::select! {
                 error = active.run() => Err(error),
                 error = intake::run(&self.broker, patience) => Err(error),
