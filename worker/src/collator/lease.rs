@@ -7,7 +7,7 @@ use async_nats::HeaderMap;
 use jetiter_config::broker::{Broker, Refusal};
 use jetiter_config::wire;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::Error;
 use crate::patience::Patience;
@@ -86,19 +86,17 @@ impl Lease {
         loop {
             sleep(self.lasts / 3).await;
             let asked = Instant::now();
-            match write(&self.broker, &self.holder, self.seq).await {
-                Ok(seq) => {
+            let left = self.lasts.saturating_sub(self.renewed.borrow().elapsed());
+            match timeout(left, write(&self.broker, &self.holder, self.seq)).await {
+                Ok(Ok(seq)) => {
                     self.seq = seq;
                     self.renewed.send_replace(asked);
                 }
                 // Somebody took it: it had run out.
-                Err(Refusal::Already) => return,
-                Err(refusal) => {
-                    tracing::warn!(?refusal, "the lease was not renewed");
-                    if self.renewed.borrow().elapsed() > self.lasts {
-                        return;
-                    }
-                }
+                Ok(Err(Refusal::Already)) => return,
+                Ok(Err(refusal)) => tracing::warn!(?refusal, "the lease was not renewed"),
+                // It has run out, also if nobody could be asked.
+                Err(_) => return,
             }
         }
     }
