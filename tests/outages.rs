@@ -1,10 +1,8 @@
 //! nats-servers that are killed and come back: everybody goes on without being restarted.
 
 use std::path::Path;
-use std::time::Duration;
 
 use jetiter::{Broker, FOREVER, GroupId, Options};
-use tokio::time::{Instant, sleep};
 
 use crate::groups::{
     arguments, arguments_file, is_clean_again, is_list, is_mapped, is_right, submit,
@@ -144,44 +142,4 @@ fn copy(from: &Path, to: &Path) {
     for file in std::fs::read_dir(from).unwrap().flatten() {
         std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
     }
-}
-
-/// Figures, not a check: how soon the engine is at full speed after a kill.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "prints figures: cargo test --features crash-points --test e2e -- --ignored --nocapture recovery"]
-#[allow(clippy::print_stdout, clippy::disallowed_methods, reason = "it is there to print")]
-async fn the_recovery_after_a_kill_in_figures() {
-    let mut nodes = Nodes::one().await;
-    let engine = nodes.engine(|_| {}).await;
-    let _worker = engine.worker_process();
-    let _collator = engine.collator_process();
-    let client = engine.client.clone();
-    let submitting = tokio::spawn(async move {
-        client.async_iter("math.floor", arguments(60_000), &Options::new()).await.unwrap()
-    });
-    let cache = engine.broker.namespace.cache_stream();
-    eventually("it is warm", async || last(&engine.broker, &cache).await > 5_000).await;
-    let rate = async |began: Instant| {
-        let (before, at) = (last(&engine.broker, &cache).await, Instant::now());
-        sleep(Duration::from_millis(250)).await;
-        let done = last(&engine.broker, &cache).await.saturating_sub(before);
-        let rate = done as f64 / at.elapsed().as_secs_f64();
-        println!("{:>6.2} s: {rate:>8.0} items/s", began.elapsed().as_secs_f64());
-        rate
-    };
-    let mut before = Vec::new();
-    for _ in 0..6 {
-        before.push(rate(Instant::now()).await);
-    }
-    let full = before.iter().sum::<f64>() / before.len() as f64;
-    let killed = Instant::now();
-    nodes.kill_and_restart(0).await;
-    println!("killed; healthy again after {:?}", killed.elapsed());
-    let ready = Instant::now();
-    while rate(ready).await < 0.8 * full {
-        assert!(ready.elapsed() < crate::harness::PATIENCE);
-    }
-    println!("80 % of {full:.0} items/s after {:?} of a healthy server", ready.elapsed());
-    let group = within(submitting).await.unwrap();
-    is_right(&engine, &group, 60_000).await;
 }

@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
-use jetiter::{FOREVER, Options, Settings};
-use tokio::time::Instant;
+use jetiter::{Broker, FOREVER, Options, Settings};
+use tokio::time::{Instant, sleep};
 
-use crate::harness::{Engine, eventually, within_time};
+use crate::groups::{arguments, is_right};
+use crate::harness::{Engine, eventually, within, within_time};
+use crate::nodes::Nodes;
 
 /// How often each death is tried.
 const ROUNDS: usize = 5;
@@ -76,4 +78,42 @@ async fn collator_death_to_the_next_commit() {
         }
         tell("collator death to the next result", settings, took);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement: make recovery"]
+async fn server_death_to_full_speed() {
+    let mut took = Vec::new();
+    for _ in 0..ROUNDS {
+        let mut nodes = Nodes::one().await;
+        let engine = nodes.engine(|_| {}).await;
+        let _worker = engine.worker_process();
+        let _collator = engine.collator_process();
+        let client = engine.client.clone();
+        let submitting = tokio::spawn(async move {
+            client.async_iter("math.floor", arguments(60_000), &Options::new()).await.unwrap()
+        });
+        eventually("it is warm", async || stored(&engine.broker).await > 5_000).await;
+        let before = rate(&engine.broker, Duration::from_secs(2)).await;
+        let killed = Instant::now();
+        nodes.kill_and_restart(0).await;
+        while rate(&engine.broker, Duration::from_millis(250)).await < 0.8 * before {}
+        took.push(killed.elapsed());
+        let group = within(submitting).await.unwrap();
+        is_right(&engine, &group, 60_000).await;
+    }
+    tell("server killed and started again to 80 % of the rate before", "60,000 items", took);
+}
+
+/// How many outcomes and marks were stored so far; 0 while the server is away.
+async fn stored(broker: &Broker) -> u64 {
+    let cache = broker.namespace.cache_stream();
+    broker.stream_info(&cache, None).await.map_or(0, |info| info.state.last_seq)
+}
+
+/// Outcomes stored per second, over a while.
+async fn rate(broker: &Broker, over: Duration) -> f64 {
+    let (before, began) = (stored(broker).await, Instant::now());
+    sleep(over).await;
+    stored(broker).await.saturating_sub(before) as f64 / began.elapsed().as_secs_f64()
 }

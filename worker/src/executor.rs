@@ -150,7 +150,7 @@ impl Executor {
                 }
                 Err(Refusal::Already) => n += 1,
                 Err(refusal) => {
-                    not_stored(item, &refusal);
+                    self.not_stored(item, &refusal);
                     sleep(pause()).await;
                 }
             }
@@ -240,7 +240,7 @@ impl Executor {
                 }
                 // Stays in hand until it is stored: run once is run enough.
                 Err(refusal) => {
-                    not_stored(item, &refusal);
+                    self.not_stored(item, &refusal);
                     place.refused(pause()).await;
                 }
             }
@@ -257,6 +257,16 @@ impl Executor {
         let subject = self.broker.namespace.entry_subject(item.group.as_str(), entry);
         let _permit = self.puts.acquire().await;
         self.broker.store(subject, headers, payload).await.map(drop)
+    }
+
+    /// The first refusal is worth a warning; a thousand others behind it say the same, and how long
+    /// it goes on is told by whoever looks at the cache.
+    fn not_stored(&self, item: &Item, refusal: &Refusal) {
+        let (group, item) = (&item.group, item.id);
+        match self.room.stuck_for().is_zero() {
+            true => tracing::warn!(%group, %item, ?refusal, "not stored yet, trying again"),
+            false => tracing::debug!(%group, %item, ?refusal, "not stored yet, trying again"),
+        }
     }
 
     fn run_of(&self, item: &Item, started: Instant) -> Run {
@@ -306,10 +316,6 @@ impl Executor {
         let outcome = Err(timed_out(held.item.timeout));
         self.settle(held, outcome, Instant::now()).await;
     }
-}
-
-fn not_stored(item: &Item, refusal: &Refusal) {
-    tracing::warn!(group = %item.group, item = %item.id, ?refusal, "not stored yet, trying again");
 }
 
 fn pause() -> Duration {

@@ -8,7 +8,7 @@ use jetiter_config::broker::Broker;
 use jetiter_config::names::Queue;
 use jetiter_config::settings::Settings;
 use tokio::sync::Semaphore;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,6 +26,8 @@ const STUCK_GRACE: Duration = Duration::from_secs(1);
 const FULL_CHECK: Duration = Duration::from_secs(1);
 /// With room for fewer items than this a worker looks more often.
 const NEARLY_FULL: usize = 100_000;
+/// How often it is told that no outcome can be stored.
+const TELL_STUCK: Duration = Duration::from_secs(10);
 /// How long the last acknowledgements may take: a server that is away takes none.
 const FLUSH: Duration = Duration::from_secs(2);
 /// How long between two tries to open a pull.
@@ -213,6 +215,7 @@ impl Worker {
         let Executor { broker, room, hand, settings, .. } = &*self.executor;
         let stream = broker.namespace.cache_stream();
         let mut patience = Patience::new(settings.patience);
+        let mut told = Instant::now();
         loop {
             match broker.stream_info(&stream, None).await {
                 Ok(info) => {
@@ -231,6 +234,10 @@ impl Worker {
                 }
             }
             let waited = room.stuck_for();
+            if waited > TELL_STUCK && told.elapsed() > TELL_STUCK {
+                told = Instant::now();
+                tracing::warn!(?waited, in_hand = hand.len(), "no outcome can be stored");
+            }
             if waited > settings.patience {
                 let what = format!("storing an outcome in {stream}");
                 let reason = "it is full: raise assets.cache_max_bytes (jetiter init)".to_owned();
