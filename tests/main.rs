@@ -109,8 +109,11 @@ mod cluster_reads;
 /// Retries, time-outs, stops, aborts, limits.
 mod workers;
 
+/// Ids used again, functions that never end, retries taken for poison.
+mod attacks;
 /// The fuzz targets over their corpus: every decoder that meets bytes from outside.
 mod corpus;
+
 /// Two ends of one group that race.
 mod races;
 

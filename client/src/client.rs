@@ -341,8 +341,12 @@ impl Remote {
         if info.nuid.parse::<GroupId>().is_ok() {
             filters.insert(0, ns.chunk_subject(&info.nuid));
         }
-        for filter in filters {
-            let purged = self.broker.purge(&stream, Some(&filter), None).await;
+        let purges = filters.iter().map(|filter| (&stream, filter));
+        // The group's entries first: they may lie among those of live groups for a while, and
+        // without its result a collator would take them for a group that is to be finished.
+        let (cache, entries) = (ns.cache_stream(), ns.group_filter(group.as_str()));
+        for (stream, filter) in [(&cache, &entries)].into_iter().chain(purges) {
+            let purged = self.broker.purge(stream, Some(filter), None).await;
             purged.map_err(|error| error.about(format!("the result {group}")))?;
         }
         Ok(true)

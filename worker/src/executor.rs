@@ -122,8 +122,12 @@ impl Executor {
 
     /// Saves work and decides nothing: on replicas this read may be stale.
     async fn is_stored(&self, item: &Item) -> bool {
+        self.is_in_cache(item, Entry::Outcome(item.id)).await
+    }
+
+    async fn is_in_cache(&self, item: &Item, entry: Entry) -> bool {
         let ns = &self.broker.namespace;
-        let subject = ns.entry_subject(item.group.as_str(), Entry::Outcome(item.id));
+        let subject = ns.entry_subject(item.group.as_str(), entry);
         let stream = self.broker.jetstream.get_stream_no_info(ns.cache_stream()).await;
         let Ok(stream) = stream else { return false };
         stream.direct_get_last_for_subject(subject).await.is_ok()
@@ -168,7 +172,10 @@ impl Executor {
             return self.hand_back(&grip.held).await;
         };
         let (mut begin, mut alone) = (None, false);
-        if suspect {
+        let limit = retries.saturating_add(self.settings.begins).saturating_add(1);
+        if suspect && self.has_only_failed(item, retries).await {
+            begin = self.count_begin(item, item.attempt, limit).await;
+        } else if suspect {
             begin = self.count_begin(item, 1, 1).await;
         }
         if suspect && begin.is_none() {
@@ -179,17 +186,20 @@ impl Executor {
             };
             alone = true;
             // Only now, when nothing else runs here: a neighbour's death must not count as its.
-            let limit = retries.saturating_add(self.settings.begins).saturating_add(1);
             begin = self.count_begin(item, 2, limit).await;
             if begin.is_none() {
                 return self.finish(grip, Err(lost(limit)), Instant::now()).await;
             }
         }
         let started = Instant::now();
-        grip.held.begin();
+        grip.held.begin(slot.num_permits());
         crash_point("worker.begun");
         let outcome = self.functions.call(item.clone()).await;
-        grip.held.end();
+        if grip.held.end() {
+            // Given up in the meantime: somebody else runs in its slots.
+            slot.forget();
+            return;
+        }
         crash_point("worker.ran");
         // A suspect is done when its outcome is stored: the next one may end this process.
         let _alone = alone.then_some(slot);
@@ -204,6 +214,12 @@ impl Executor {
             }
         }
         self.finish(grip, outcome, started).await;
+    }
+
+    /// Whether every attempt before this one ended, and was counted for its retry: an item that
+    /// fails as it should is no suspect. A stale answer only makes it one.
+    async fn has_only_failed(&self, item: &Item, retries: u32) -> bool {
+        retries > 0 && self.is_in_cache(item, Entry::Try(item.id, item.attempt - 1)).await
     }
 
     /// Stores the outcome, then acknowledges the item: no put, no ack.
@@ -314,6 +330,8 @@ impl Executor {
         tracing::error!(function = %held.item.function, group = %held.item.group,
             "a function holds its thread past its time-out; serve it with `blocking`");
         let outcome = Err(timed_out(held.item.timeout));
+        // Its thread is lost, its slots are not.
+        self.slots.add_permits(held.slots());
         self.settle(held, outcome, Instant::now()).await;
     }
 }

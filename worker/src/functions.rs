@@ -2,7 +2,7 @@
 
 use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, HashMap};
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 use jetiter_config::call::{Call, Item, Outcome};
 use jetiter_config::names::Function;
 use jetiter_config::wire::{ErrorKind, ItemError};
+use tokio::sync::oneshot;
 
 use crate::error::Error;
 use crate::handler::{Context, Fallible, Handler, Value};
@@ -178,15 +179,22 @@ fn on_thread<K, H: Handler<K>>(function: Arc<H>) -> Erased {
     Arc::new(move |context| {
         let function = function.clone();
         let runtime = tokio::runtime::Handle::current();
-        let thread =
-            tokio::task::spawn_blocking(move || runtime.block_on(function.invoke(context)));
+        let (ended, outcome) = oneshot::channel();
+        let run = move || {
+            let invoke = AssertUnwindSafe(|| runtime.block_on(function.invoke(context)));
+            let outcome = catch_unwind(invoke).unwrap_or_else(|panic| Err(panicked(panic)));
+            // Nobody waits for it any more after its time-out.
+            ended.send(outcome).ok();
+        };
+        // Not tokio's pool: calls that hang would fill it, others wait in it while their time
+        // runs, and a host name could not be looked up any more.
+        let thread = std::thread::Builder::new().name("blocking function".to_owned()).spawn(run);
         Box::pin(async move {
-            thread.await.unwrap_or_else(|error| {
-                Err(match error.try_into_panic() {
-                    Ok(panic) => panicked(panic),
-                    Err(_) => ItemError::new(ErrorKind::Failed, "the worker is shutting down"),
-                })
-            })
+            let lost = |reason: String| Err(ItemError::new(ErrorKind::Lost, reason));
+            match thread {
+                Ok(_) => outcome.await.unwrap_or_else(|_| lost("its thread ended".to_owned())),
+                Err(error) => lost(format!("the worker has no thread for it: {error}")),
+            }
         })
     })
 }

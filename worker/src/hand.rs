@@ -1,7 +1,7 @@
 //! The items in a worker's hand: from their arrival until they are acknowledged or handed back.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +32,7 @@ pub(crate) struct Held {
     pub(crate) position: u64,
     arrived: Instant,
     began: Mutex<Option<Instant>>,
+    slots: AtomicUsize,
 }
 
 /// Keeps the item in the table; dropping it takes it out.
@@ -71,6 +72,7 @@ impl Hand {
             position,
             arrived: Instant::now(),
             began: Mutex::default(),
+            slots: AtomicUsize::new(0),
         });
         let key = self.next.fetch_add(1, Ordering::Relaxed);
         self.table().insert(key, held.clone());
@@ -113,14 +115,20 @@ impl Hand {
 }
 
 impl Held {
-    /// The function begins.
-    pub(crate) fn begin(&self) {
+    /// The function begins, in so many slots.
+    pub(crate) fn begin(&self, slots: usize) {
+        self.slots.store(slots, Ordering::Relaxed);
         *locked(&self.began) = Some(Instant::now());
     }
 
-    /// The function has ended.
-    pub(crate) fn end(&self) {
-        *locked(&self.began) = None;
+    /// The function has ended; says whether that comes too late, since it was named as stuck.
+    pub(crate) fn end(&self) -> bool {
+        locked(&self.began).take().is_none()
+    }
+
+    /// In how many slots it runs.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots.load(Ordering::Relaxed)
     }
 }
 

@@ -245,7 +245,8 @@ impl Active {
 
     fn forget_all(&mut self) {
         tracing::warn!("the cache's log is another one: all groups are read anew");
-        self.collations.abort_all();
+        // Cut off, an upload would leave chunks that nobody looks for.
+        self.collations.detach_all();
         self.chores.abort_all();
         self.purging = false;
         self.waiting.clear();

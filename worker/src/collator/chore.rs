@@ -37,7 +37,7 @@ pub(super) enum Chore {
     /// Ask the leader whether a group has a result.
     Verify { group: String, first: u64 },
     /// Nothing has come for a group for a long time: is something of it waiting?
-    AskWaiting { group: String, first: u64, sealed: bool },
+    AskWaiting { group: String, first: u64, sealed: bool, silent: Duration },
 }
 
 /// What a chore came to.
@@ -54,6 +54,7 @@ pub(super) enum Done {
     NothingWaiting {
         group: String,
         sealed: bool,
+        silent: Duration,
         log_end: u64,
     },
     /// It was tried for too long.
@@ -81,10 +82,11 @@ impl Active {
                 let collation = self.collation(Instant::now());
                 self.chores.spawn(async move { verify(&collation, group, first).await })
             }
-            Chore::AskWaiting { group, first, sealed } => {
+            Chore::AskWaiting { group, first, sealed, silent } => {
                 let collation = self.collation(Instant::now());
-                self.chores
-                    .spawn(async move { ask_waiting(&collation, group, first, sealed).await })
+                self.chores.spawn(async move {
+                    ask_waiting(&collation, group, first, sealed, silent).await
+                })
             }
         };
     }
@@ -99,7 +101,7 @@ impl Active {
             Done::GaveUp(error) => return Err(error),
             Done::Purged(purge, took) => self.purged(&purge, took),
             Done::Verified { group, first, result } => self.verified(group, first, result).await,
-            Done::NothingWaiting { group, sealed, log_end } => {
+            Done::NothingWaiting { group, sealed, silent, log_end } => {
                 // What the log holds behind our own position may be what is missing.
                 let live = self.tally.get(&group).filter(|live| !live.is_decided());
                 let Some(live) = live.filter(|_| self.seen() >= log_end) else {
@@ -107,9 +109,10 @@ impl Active {
                 };
                 let unbegun = live.counted() == 0;
                 match sealed {
+                    // Marks that somebody forged, or that came again behind the end of their
+                    // group: there is no group behind them.
+                    _ if unbegun && silent > self.settings.abandon_after => self.bury(&group),
                     true => self.tell_short(group).await,
-                    // Marks that somebody forged: there is no group behind them.
-                    false if unbegun => self.bury(&group),
                     false => self.abandon(group),
                 }
             }
@@ -157,7 +160,7 @@ impl Active {
                 }
             } else if silent > if sealed { short } else { abandon } && !self.was_told(group) {
                 let group = group.to_owned();
-                due.push(Chore::AskWaiting { group, first: live.first, sealed });
+                due.push(Chore::AskWaiting { group, first: live.first, sealed, silent });
             }
         }
         let room = AT_ONCE.saturating_sub(self.chores.len());
@@ -279,7 +282,13 @@ async fn verify(collation: &Collation, group: String, first: u64) -> Done {
 
 /// In this order, so that no outcome or result can slip through: the items, the end of the log,
 /// the result.
-async fn ask_waiting(collation: &Collation, group: String, first: u64, sealed: bool) -> Done {
+async fn ask_waiting(
+    collation: &Collation,
+    group: String,
+    first: u64,
+    sealed: bool,
+    silent: Duration,
+) -> Done {
     let broker = &collation.broker;
     let ns = &broker.namespace;
     let waiting = broker.stream_info(&ns.items_stream(), Some(&ns.waiting_filter(&group))).await;
@@ -291,7 +300,7 @@ async fn ask_waiting(collation: &Collation, group: String, first: u64, sealed: b
     };
     match verify(collation, group, first).await {
         Done::Verified { group, result: None, .. } => {
-            Done::NothingWaiting { group, sealed, log_end: log.state.last_seq }
+            Done::NothingWaiting { group, sealed, silent, log_end: log.state.last_seq }
         }
         other => other,
     }
