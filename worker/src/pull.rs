@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_nats::{Message, StatusCode, Subscriber};
 use futures_util::StreamExt;
 use jetiter_config::broker::Broker;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// How often the server says that a waiting pull is alive.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -40,6 +40,9 @@ pub(crate) struct Pull {
     inbox: String,
     messages: Subscriber,
     outstanding: usize,
+    /// When the server last said something, or was last asked. Kept here: a caller that turns to
+    /// something else every second would never see the silence otherwise.
+    heard: Instant,
     connects: u64,
 }
 
@@ -59,6 +62,7 @@ impl Pull {
             broker: broker.clone(),
             inbox,
             outstanding: 0,
+            heard: Instant::now(),
         })
     }
 
@@ -74,12 +78,15 @@ impl Pull {
         if room > 0 && self.outstanding <= room / 2 {
             let more = room - self.outstanding;
             self.outstanding = room;
+            self.heard = Instant::now();
             if let Err(error) = self.ask(more).await {
                 self.outstanding = 0;
                 return Pulled::Lost(error.to_string());
             }
         }
-        match timeout(SILENCE, self.messages.next()).await {
+        let heard = timeout_at(self.heard + SILENCE, self.messages.next()).await;
+        self.heard = Instant::now();
+        match heard {
             Ok(Some(message)) => self.sort(message).await,
             Ok(None) => Pulled::Lost("the connection is closed".to_owned()),
             Err(_) => {
