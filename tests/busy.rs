@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use jetiter::{Client, ClientError, FOREVER, GroupId, Options, Settings, Topology};
 use tokio::task::JoinHandle;
 use tokio::time::interval;
@@ -39,6 +40,24 @@ pub async fn is_right(client: &Client, group: &GroupId) {
     let ordered = fetched.into_ordered().into_iter();
     let values: Vec<u32> = ordered.map(|(_, value)| value.unwrap()).collect();
     assert_eq!(values, (0..ITEMS).collect::<Vec<_>>(), "{group}");
+}
+
+/// Whether the group has its list and its records; what is missing is published again, what is
+/// damaged is deleted first.
+async fn is_whole(client: &Client, group: &GroupId) -> bool {
+    let list = client.read(group, Duration::ZERO).await;
+    let records = client.read_records(group, Duration::from_secs(1)).await;
+    match (list, records) {
+        (Ok(Some(_)), Ok(Some(_))) => return true,
+        (Ok(None), _) => {}
+        _ => assert!(client.delete(group).await.unwrap()),
+    }
+    match submit(client, group).await {
+        Ok(_) | Err(ClientError::GroupExists { .. }) => {}
+        Err(error) => panic!("{group}: {error}"),
+    }
+    // Short again if its dead keys were purged meanwhile: those had kept the new ones out.
+    client.read(group, Duration::from_secs(5)).await.is_ok_and(|list| list.is_some())
 }
 
 impl Busy {
@@ -126,27 +145,25 @@ impl Mended {
         self
     }
 
-    /// Every group can be brought to its end by publishing it again, and then nothing is left.
-    pub async fn all_can_be_mended(self) {
+    /// Every group can be brought to its end by publishing it again, and then nothing is left of
+    /// it but its result.
+    pub async fn all_can_be_mended(self) -> Mended {
         let client = &self.engine.client;
-        for group in &self.groups {
-            match submit(client, group).await {
-                Ok(_) | Err(ClientError::GroupExists { .. }) => {}
-                Err(error) => panic!("{group}: {error}"),
-            }
-        }
-        for group in &self.groups {
-            let list = within(client.read(group, FOREVER)).await;
-            let records = client.read_records(group, Duration::from_secs(1)).await;
-            if !matches!((list, records), (Ok(_), Ok(Some(_)))) {
-                assert!(client.delete(group).await.unwrap());
-                submit(client, group).await.unwrap();
-            }
+        let mended = self.groups.iter().map(|group| async move {
+            eventually("it can be mended", async || is_whole(client, group).await).await;
             is_right(client, group).await;
-        }
+        });
+        join_all(mended).await;
         let items = format!("{}-items", self.plain.ns);
         let items = async || self.engine.subjects(&items, ">").await.is_empty();
         eventually("no item is left", items).await;
+        let keys = async || self.engine.cache_keys().await.is_empty();
+        eventually("no key is left", keys).await;
+        self
+    }
+
+    /// No chunk is left that belongs to no object.
+    pub async fn is_clean(self) {
         self.engine.is_clean().await;
     }
 }
