@@ -181,6 +181,7 @@ fn on_thread<K, H: Handler<K>>(function: Arc<H>) -> Erased {
         let runtime = tokio::runtime::Handle::current();
         let (ended, outcome) = oneshot::channel();
         let run = move || {
+            let _inside = runtime.enter();
             let invoke = AssertUnwindSafe(|| runtime.block_on(function.invoke(context)));
             let outcome = catch_unwind(invoke).unwrap_or_else(|panic| Err(panicked(panic)));
             // Nobody waits for it any more after its time-out.

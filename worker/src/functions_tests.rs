@@ -247,3 +247,16 @@ fn mistakes_are_refused() {
         assert!(matches!(wrong.check(), Err(Error::BadName { name }) if name == bad));
     }
 }
+
+#[tokio::test]
+async fn blocking_functions_are_not_kept_waiting_by_each_other() {
+    // More than tokio's pool has threads.
+    let all = Arc::new(std::sync::Barrier::new(600));
+    let functions = Functions::new().blocking("meet", move |_: ()| {
+        all.wait();
+        1
+    });
+    let calls = (0..600).map(|_| call(&functions, "meet", "null"));
+    let outcomes = futures_util::future::join_all(calls).await;
+    assert!(outcomes.iter().all(|outcome| *outcome == Ok("1".to_owned())));
+}
