@@ -98,9 +98,13 @@ async fn compare(broker: &Broker, group: &str, seal: &Seal) -> jetstream::AckKin
     let Ok(first) = broker.last_message(&ns.cache_stream(), &subject).await else {
         return again;
     };
-    // Gone with its group since the refusal: what came was late.
     let Some(first) = first else {
-        return jetstream::AckKind::Ack;
+        // Gone with its group since the refusal, if there is a result: then this one is late. Or
+        // it was no seal and has been removed: then this one has its place.
+        return match broker.object_info(group).await {
+            Ok(Some(_)) => jetstream::AckKind::Ack,
+            _ => again,
+        };
     };
     // No seal at all: it is about to be removed, and then this one has its place.
     let Ok(first) = serde_json::from_slice::<Seal>(&first.payload()) else {
