@@ -9,7 +9,7 @@ SECONDS ?= 60
 NODES ?= 1
 RUNS ?= 1
 
-.PHONY: help demo test chaos recovery fuzz lint tools clean-data need-cargo
+.PHONY: help demo test one chaos recovery fuzz lint tools clean-data need-cargo
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -24,6 +24,9 @@ test: lint ## all that CI runs: lint, then every test against a real nats-server
 	tools/faketime >/dev/null || test -z "$${CI:-}"; \
 	echo "cargo test with $$server"; \
 	cargo test --workspace --locked --features crash-points
+
+one: need-cargo ## run the tests whose name holds TEST=words
+	@JETITER_NATS_SERVER="$$(tools/nats-server)" cargo test --locked --features crash-points --test e2e -- $(TEST)
 
 chaos: need-cargo ## kill and freeze everything at random: SECONDS=60 NODES=1|3 RUNS=1 SEED=any JSON=file
 	@server="$$(tools/nats-server)"; \

@@ -52,7 +52,7 @@ pub enum Error {
     },
     /// The server stored nothing for this long.
     #[error(
-        "{what} was not stored for {waited:?}: {reason}; submit again when the server is well, or \
+        "{what} was not stored for {waited:.1?}: {reason}; submit again when the server is well, or \
          raise submit.patience"
     )]
     NotStored {

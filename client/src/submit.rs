@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::{self, ErrorCode};
 use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{Stream, StreamExt};
@@ -194,6 +195,10 @@ impl Submission<'_> {
                 PublishErrorKind::StreamNotFound => {
                     format!("no stream takes it ({error}): `jetiter init` makes it")
                 }
+                _ if is_full(&error) => format!(
+                    "the items stream is full ({error}): start workers, or raise \
+                     assets.items_max_bytes (jetiter init)"
+                ),
                 _ => error.to_string(),
             };
             let hopeless = matches!(Refusal::of(error), Refusal::TooLarge(_));
@@ -211,6 +216,15 @@ impl Submission<'_> {
             pause = (pause * 2).min(Duration::from_secs(1));
         }
     }
+}
+
+/// Whether the stream's limit, or the server's, is reached.
+fn is_full(error: &PublishError) -> bool {
+    let source = std::error::Error::source(error);
+    source.and_then(|source| source.downcast_ref::<jetstream::Error>()).is_some_and(|error| {
+        [ErrorCode::STREAM_STORE_FAILED, ErrorCode::INSUFFICIENT_RESOURCES]
+            .contains(&error.error_code())
+    })
 }
 
 /// Refuses an argument that no message can carry.

@@ -177,7 +177,7 @@ impl Log {
         match event {
             Event::Connected => {
                 self.refused.store(false, Ordering::Relaxed);
-                debug!("connected to NATS");
+                info!("connected to NATS");
             }
             Event::Disconnected => warn!("disconnected from NATS: trying again"),
             Event::LameDuckMode => info!("the NATS server is about to stop: moving to another"),

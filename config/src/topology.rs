@@ -22,12 +22,12 @@ pub struct Topology {
 }
 
 /// Whether an asset was there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Made {
     /// It was made now.
     Created,
-    /// It was there; its limits were set to what the settings say.
-    Updated,
+    /// It was there; its limits were set to what the settings say: what changed.
+    Updated(String),
     /// It was there, just so.
     Unchanged,
 }
@@ -221,12 +221,13 @@ async fn ensure_stream(broker: &Broker, wanted: Config) -> Result<Made, Error> {
         },
     };
     same_nature(&found, &wanted)?;
-    if same_limits(&found, &wanted) {
+    let changes = changes(&found, &wanted);
+    if changes.is_empty() {
         return Ok(Made::Unchanged);
     }
     let name = wanted.name.clone();
     let updated = broker.jetstream.update_stream(wanted).await;
-    updated.map(|_| Made::Updated).map_err(|error| api(&name, error))
+    updated.map(|_| Made::Updated(changes)).map_err(|error| api(&name, error))
 }
 
 fn missing(asset: &str, error: async_nats::jetstream::context::GetStreamError) -> Error {
@@ -274,13 +275,20 @@ fn same_nature(found: &Config, wanted: &Config) -> Result<(), Error> {
     Ok(())
 }
 
-/// The settings that an operator may choose, and that the server lets change.
-fn same_limits(found: &Config, wanted: &Config) -> bool {
-    found.max_bytes == wanted.max_bytes
-        && found.num_replicas == wanted.num_replicas
-        && found.duplicate_window == wanted.duplicate_window
-        && found.max_age == wanted.max_age
-        && found.description == wanted.description
+/// What becomes different of the settings that an operator may choose, and that the server lets
+/// change.
+fn changes(found: &Config, wanted: &Config) -> String {
+    let mut changes = Vec::new();
+    macro_rules! compare {
+        ($($field:ident),*) => { $(
+            if found.$field != wanted.$field {
+                let (field, found, wanted) = (stringify!($field), &found.$field, &wanted.$field);
+                changes.push(format!("{field} {found:?} -> {wanted:?}"));
+            }
+        )* };
+    }
+    compare!(max_bytes, num_replicas, duplicate_window, max_age, description);
+    changes.join(", ")
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
     }
     let broker = Broker::connect(&settings, "jetiter init").await?;
     for (asset, made) in Topology::of(&broker, &settings).ensure(&broker).await? {
-        output::line(format!("{:<9}  {asset}", shown(made)))?;
+        output::line(shown(&asset, &made))?;
     }
     Ok(Exit::Done)
 }
@@ -62,10 +62,11 @@ pub(super) fn add_queue(settings: &mut Settings, queue: &str) {
     }
 }
 
-fn shown(made: Made) -> &'static str {
+fn shown(asset: &str, made: &Made) -> String {
     match made {
-        Made::Created => "created",
-        Made::Updated => "updated",
-        Made::Unchanged => "unchanged",
+        Made::Created => format!("created    {asset}"),
+        // Flags of an earlier call are not remembered: what they had set may go back.
+        Made::Updated(changes) => format!("updated    {asset}: {changes}"),
+        Made::Unchanged => format!("unchanged  {asset}"),
     }
 }

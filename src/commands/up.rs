@@ -4,6 +4,7 @@ use std::future::pending;
 use std::path::PathBuf;
 
 use jetiter_config::settings::{Settings, redact_url};
+use jetiter_config::topology::Made;
 use jetiter_config::{Broker, Error, Topology};
 use jetiter_worker::{Collator, Functions, Worker};
 use serde_json::json;
@@ -92,7 +93,11 @@ async fn engine(
     server: Option<&mut Server>,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
-    Topology::of(broker, settings).ensure(broker).await?;
+    for (asset, made) in Topology::of(broker, settings).ensure(broker).await? {
+        if let Made::Updated(changes) = made {
+            output::note(format!("updated {asset}: {changes}"));
+        }
+    }
     let mut workers = Parts::default();
     for _ in 0..args.workers {
         let broker = Broker::connect(settings, "jetiter up: worker").await?;

@@ -142,7 +142,7 @@ impl Active {
                 bytes,
                 groups,
                 "the cache is nearly full and no outcome comes: raise assets.cache_max_bytes \
-                 (jetiter init), or seal or cancel a group"
+                 (jetiter init), or publish the seal or the cancel of a group"
             );
         }
         let Ok(now) = info.ts.parse::<jiff::Timestamp>() else {
