@@ -53,9 +53,10 @@ async fn a_worker_killed_between_the_put_and_the_ack_costs_no_second_run() {
     let runs = Runs::new();
     let doomed =
         engine.process_until(&["worker", "--test-functions"], "worker.stored=return(kill)");
-    let group = submit(&engine, &runs, 20).await;
+    // One: a second one may have been run, and not stored yet, when the first is stored.
+    let group = submit(&engine, &runs, 1).await;
     assert!(!doomed.ended().await.success());
     let _worker = engine.worker_process();
-    is_whole(&engine, &group, 20).await;
-    assert_eq!(runs.counts(20), [1; 20]);
+    is_whole(&engine, &group, 1).await;
+    assert_eq!(runs.counts(1), [1]);
 }
