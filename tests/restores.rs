@@ -30,13 +30,13 @@ async fn restored(stream: impl Fn(&str) -> String) -> Mended {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cache_restored_from_a_backup_is_another_log() {
     let mended = restored(|ns| format!("KV_{ns}-cache")).await;
-    mended.old_results_stay().await.all_can_be_mended().await.is_clean().await;
+    mended.old_results_stay().await.all_can_be_mended().await.ends_clean().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn items_restored_from_a_backup_run_again_and_change_nothing() {
     let mended = restored(|ns| format!("{ns}-items")).await;
-    mended.old_results_stay().await.all_can_be_mended().await.is_clean().await;
+    mended.old_results_stay().await.all_can_be_mended().await.ends_clean().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,7 @@ async fn a_purged_cache_costs_what_it_held_and_no_more() {
         busy.purge(&format!("KV_{}-cache", busy.plain.ns)).await;
         busy.until_busy().await;
     }
-    busy.goes_on().await.old_results_stay().await.all_can_be_mended().await.is_clean().await;
+    busy.goes_on().await.old_results_stay().await.all_can_be_mended().await.ends_clean().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -23,7 +23,7 @@ async fn purged_items_cost_what_waited_and_no_more() {
         busy.purge(&format!("{}-items", busy.plain.ns)).await;
         busy.until_busy().await;
     }
-    busy.goes_on().await.old_results_stay().await.all_can_be_mended().await.is_clean().await;
+    busy.goes_on().await.old_results_stay().await.all_can_be_mended().await.ends_clean().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,7 +39,7 @@ async fn purged_results_are_gone_and_can_be_made_again() {
         assert!(gone.is_none());
     }
     mended.groups.append(&mut mended.before);
-    mended.all_can_be_mended().await.is_clean().await;
+    mended.all_can_be_mended().await.ends_clean().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,7 +55,7 @@ async fn a_lease_that_is_purged_and_made_anew_is_taken_again() {
     for group in &mended.groups {
         is_right(&mended.engine.client, group).await;
     }
-    mended.all_can_be_mended().await.is_clean().await;
+    mended.all_can_be_mended().await.ends_clean().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,7 +71,7 @@ async fn deleted_items_are_named_and_worked_as_soon_as_they_are_made_anew() {
         .await;
     }
     busy.init().await;
-    busy.goes_on().await.old_results_stay().await.all_can_be_mended().await.is_clean().await;
+    busy.goes_on().await.old_results_stay().await.all_can_be_mended().await.ends_clean().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,7 +85,7 @@ async fn a_deleted_cache_is_named_and_used_as_soon_as_it_is_made_anew() {
     })
     .await;
     busy.init().await;
-    busy.goes_on().await.old_results_stay().await.all_can_be_mended().await.is_clean().await;
+    busy.goes_on().await.old_results_stay().await.all_can_be_mended().await.ends_clean().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,5 +100,5 @@ async fn deleted_results_are_waited_for_and_nothing_else_is_lost() {
     busy.init().await;
     let mut mended = busy.goes_on().await;
     mended.groups.append(&mut mended.before);
-    mended.all_can_be_mended().await.is_clean().await;
+    mended.all_can_be_mended().await.ends_clean().await;
 }
