@@ -163,7 +163,7 @@ impl Mended {
     }
 
     /// No chunk is left that belongs to no object.
-    pub async fn is_clean(&self) {
+    pub async fn ends_clean(self) {
         self.engine.is_clean().await;
     }
 }
