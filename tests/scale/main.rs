@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use jetiter::{FOREVER, GroupId};
+use jetiter::{FOREVER, GroupId, State};
 use jetiter_config::wire;
 use tokio::time::{Instant, sleep};
 
@@ -97,4 +97,35 @@ async fn a_thousand_mixed_groups_of_two_hundred() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_groups_live_at_once() {
     mixed(10_000, 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn seals_that_waited_for_a_collator_are_not_overtaken_by_abandonment() {
+    let engine =
+        Engine::with(|settings| settings.collator.abandon_after = Duration::from_secs(1)).await;
+    let _worker = engine.worker_process();
+    let (groups, name) = (5_000, |group| format!("g{group}"));
+    publish(&engine, (0..groups).map(|group| (name(group), 0))).await;
+    seal(&engine, (0..groups).map(name), 1).await;
+    let cache = engine.broker.namespace.cache_stream();
+    let stored = async || engine.broker.stream_info(&cache, None).await.unwrap().state.messages;
+    eventually("all outcomes are stored", async || stored().await == u64::from(groups)).await;
+    let last = engine.broker.stream_info(&cache, None).await.unwrap();
+    let silent = async || {
+        let now = engine.broker.stream_info(&cache, None).await.unwrap().ts;
+        seconds(&now) > seconds(&last.ts) + 1
+    };
+    eventually("all have been silent for too long", silent).await;
+    let _collator = engine.collator_process();
+    are_whole(&engine, groups, 1).await;
+    for group in (0..groups).step_by(7) {
+        let group: GroupId = name(group).parse().unwrap();
+        let raw = engine.client.read(&group, Duration::ZERO).await.unwrap().unwrap();
+        assert_eq!(raw.summary.state, State::Complete, "{group}");
+    }
+}
+
+/// A time as the server tells it, in seconds since 1970.
+fn seconds(time: &str) -> i64 {
+    time.parse::<jiff::Timestamp>().unwrap().as_second()
 }

@@ -1,7 +1,7 @@
 //! The tally: what the cache's log says goes in, decisions come out. No clock, no IO, no bytes:
 //! the same log gives the same decisions, whoever reads it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jetiter_config::names::ItemId;
 use jetiter_config::wire::{Seal, State};
@@ -144,6 +144,8 @@ impl Live {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     groups: HashMap<String, Live>,
+    /// The sequence of each group's first entry: the floor is asked for with every entry.
+    firsts: BTreeSet<u64>,
 }
 
 impl Tally {
@@ -152,6 +154,7 @@ impl Tally {
         if !self.groups.contains_key(logged.group) {
             let new = Live { first: logged.seq, started: logged.at, ..Live::default() };
             self.groups.insert(logged.group.to_owned(), new);
+            self.firsts.insert(logged.seq);
         }
         let live = self.groups.get_mut(logged.group)?;
         live.last = logged.seq;
@@ -188,7 +191,9 @@ impl Tally {
 
     /// Drops a group whose entries are removed, or about to be.
     pub(crate) fn forget(&mut self, group: &str) -> Option<Live> {
-        self.groups.remove(group)
+        let live = self.groups.remove(group)?;
+        self.firsts.remove(&live.first);
+        Some(live)
     }
 
     /// One group.
@@ -203,7 +208,7 @@ impl Tally {
 
     /// The first sequence that a group here still needs; everything before it is dead.
     pub(crate) fn floor(&self) -> Option<u64> {
-        self.groups.values().map(|live| live.first).min()
+        self.firsts.first().copied()
     }
 }
 

@@ -295,6 +295,10 @@ async fn ask_waiting(
     if !waiting.is_ok_and(|info| info.state.subjects.is_empty()) {
         return Done::Nothing;
     }
+    // Its seal may wait behind thousands of others, when no collator worked for a while.
+    if !is_without_seal(broker, &group).await {
+        return Done::Nothing;
+    }
     let Ok(log) = broker.stream_info(&ns.cache_stream(), None).await else {
         return Done::Nothing;
     };
@@ -304,6 +308,14 @@ async fn ask_waiting(
         }
         other => other,
     }
+}
+
+async fn is_without_seal(broker: &Broker, group: &str) -> bool {
+    let ns = &broker.namespace;
+    // Keys of foreign shape belong to no group that could be sealed.
+    let Ok(group) = group.parse() else { return true };
+    let seal = broker.last_message(&ns.items_stream(), &ns.seal_subject(&group)).await;
+    matches!(seal, Ok(None))
 }
 
 /// Removes every chunk of the group but the committed ones: a collator that died left them. Only
