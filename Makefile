@@ -17,11 +17,13 @@ help: ## print this list
 demo: need-cargo ## run the demonstration: a map over a nats-server of its own
 	@tools/demo
 
+# Most tests wait for something most of the time: more of them at once than there are cores.
 # The cargo test run comes last and nothing is printed after it: its closing lines are what counts.
 test: lint ## all that CI runs: lint, then every test against a real nats-server
 	@server="$$(tools/nats-server)"; \
 	export JETITER_NATS_SERVER="$$server"; \
 	tools/faketime >/dev/null || test -z "$${CI:-}"; \
+	export RUST_TEST_THREADS="$${RUST_TEST_THREADS:-6}"; \
 	echo "cargo test with $$server"; \
 	cargo test --workspace --locked --features crash-points
 

@@ -88,9 +88,13 @@ async fn a_collator_that_sleeps_before_its_commit_overwrites_nothing() {
     events.expect("done", &["\"total\":3"]).await;
     let list = plain.bytes("g").await;
     let before = stored(&plain, &engine, "g").await;
+    let cache = engine.broker.namespace.cache_stream();
+    let asked = format!("$JS.API.STREAM.MSG.GET.{cache}");
+    let mut claims = engine.broker.client.subscribe(asked).await.unwrap();
+    engine.broker.client.flush().await.unwrap();
     sleeper.wake();
-    // It finds its own list written, and tells of that.
-    events.expect("done", &["\"total\":3"]).await;
+    // Before it commits it asks whether the entry that decided is still there.
+    within(claims.next()).await.unwrap();
     assert_eq!(stored(&plain, &engine, "g").await, before);
     assert_eq!(plain.bytes("g").await, list);
     assert_eq!(plain.records("g").await.len(), 3);

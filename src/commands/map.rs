@@ -125,6 +125,18 @@ impl Map {
                  {submitted} were submitted here; use an id of your own",
                 self.group
             ))),
+            _ => self.check_function(raw),
+        }
+    }
+
+    fn check_function(&self, raw: &Raw) -> Result<(), Failure> {
+        let ours = self.args.function.as_str();
+        match &raw.summary.function {
+            Some(theirs) if theirs.as_str() != ours => Err(Failure::new(format!(
+                "the group {} is somebody else's: it was sealed for {theirs}, not for {ours}; use \
+                 an id of your own",
+                self.group
+            ))),
             _ => Ok(()),
         }
     }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jetiter::{FOREVER, GroupId, State};
 use jetiter_config::wire;
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 use crate::harness::{Engine, eventually, within};
@@ -79,6 +80,7 @@ async fn are_whole(engine: &Engine, groups: u32, items: u32) {
 /// Every group gets its first item, then every group its second one, and so on; the seals come
 /// last, so that all groups live at once.
 async fn mixed(groups: u32, items: u32) {
+    let _alone = ALONE.lock().await;
     let engine = Engine::bare().await;
     let _worker = engine.worker_process();
     let _collator = engine.collator_process();
@@ -88,6 +90,9 @@ async fn mixed(groups: u32, items: u32) {
     seal(&engine, (0..groups).map(name), items).await;
     are_whole(&engine, groups, items).await;
 }
+
+/// One at a time, however many threads there are.
+static ALONE: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_mixed_groups_of_two_hundred() {
@@ -101,6 +106,7 @@ async fn ten_thousand_groups_live_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn seals_that_waited_for_a_collator_are_not_overtaken_by_abandonment() {
+    let _alone = ALONE.lock().await;
     let engine =
         Engine::with(|settings| settings.collator.abandon_after = Duration::from_secs(1)).await;
     let _worker = engine.worker_process();

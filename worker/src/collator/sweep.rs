@@ -24,12 +24,18 @@ pub(super) async fn run(broker: &Broker) {
 async fn remove_acknowledged(broker: &Broker) -> Result<u64, ApiError> {
     let unanswered = |error: &dyn std::error::Error| ApiError::Unanswered(error.to_string());
     let items = broker.namespace.items_stream();
+    let created = broker.stream_info(&items, None).await?.created;
     let stream = broker.jetstream.get_stream_no_info(&items).await;
     let stream = stream.map_err(|error| unanswered(&error))?;
     let consumers: Vec<consumer::Info> =
         stream.consumers().try_collect().await.map_err(|error| unanswered(&error))?;
     // Later than the floors: they only rise.
-    let first = broker.stream_info(&items, None).await?.state.first_seq;
+    let info = broker.stream_info(&items, None).await?;
+    if info.created != created {
+        // Made anew meanwhile: those floors are not its own.
+        return Ok(0);
+    }
+    let first = info.state.first_seq;
     let mut removed = 0;
     for consumer::Info { config, ack_floor, .. } in consumers {
         let below = ack_floor.stream_sequence + 1;
