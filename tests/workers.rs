@@ -4,7 +4,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::park_timeout;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream::consumer::PullConsumer;
 use futures_util::StreamExt;
@@ -14,7 +14,7 @@ use jetiter::{
 };
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::harness::{Engine, Running, eventually, within};
+use crate::harness::{Engine, PATIENCE, Running, eventually, within};
 use crate::plain::Plain;
 
 async fn with(change: impl FnOnce(&mut Settings)) -> Engine {
@@ -136,7 +136,9 @@ async fn a_function_that_hangs_panics_or_says_too_much_is_an_error() {
             }
         })
         .function("hold", move |_: u32| {
-            while !held.load(Ordering::SeqCst) {
+            // Not for ever: a test that fails would never end.
+            let began = Instant::now();
+            while !held.load(Ordering::SeqCst) && began.elapsed() < PATIENCE {
                 park_timeout(Duration::from_millis(5));
             }
         })

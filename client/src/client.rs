@@ -304,14 +304,16 @@ impl Remote {
         let damaged = |reason: String| Error::Damaged { group: group.to_string(), reason };
         let summary = Summary::from_metadata(&info.metadata)
             .ok_or_else(|| damaged("its metadata is not jetiter's".to_owned()))?;
-        match download(&self.broker, object).await {
-            Ok(Some(bytes)) => Ok(Some(Raw { summary, bytes })),
-            // It was there a moment ago: "not finished" would be wrong.
-            Ok(None) => self.is_still_there(group).await.map(|()| None),
-            Err(reason) => {
-                self.is_still_there(group).await?;
-                Err(damaged(reason))
-            }
+        let reason = match download(&self.broker, object).await {
+            Ok(Some(bytes)) => return Ok(Some(Raw { summary, bytes })),
+            Ok(None) => None,
+            Err(reason) => Some(reason),
+        };
+        match self.is_still_there(group).await {
+            // Who looks once learns that it is not there; who waits would wait for nothing.
+            Err(Error::Gone { .. }) if wait.is_zero() => Ok(None),
+            Err(error) => Err(error),
+            Ok(()) => reason.map_or(Ok(None), |reason| Err(damaged(reason))),
         }
     }
 

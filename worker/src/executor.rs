@@ -191,6 +191,9 @@ impl Executor {
                 return self.finish(grip, Err(lost(limit)), Instant::now()).await;
             }
         }
+        // A function that holds its thread also holds what this task has just woken, and that may be
+        // the connection: woken things lie beside the thread until its next turn. So a turn of its own.
+        tokio::task::yield_now().await;
         let started = Instant::now();
         grip.held.begin(slot.num_permits());
         crash_point("worker.begun");
