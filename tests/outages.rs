@@ -116,6 +116,8 @@ async fn acknowledged_items_that_come_back_are_removed() {
     let (store, kept) = (nodes.messages_of(0, &items), tempfile::tempdir().unwrap());
     copy(&store, kept.path());
     nodes.start(0);
+    // A process that begins without a server ends at once.
+    nodes.are_ready().await;
     let worker = engine.worker_process();
     let collator = engine.collator_process();
     is_right(&engine, &group, 200).await;
