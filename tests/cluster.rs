@@ -7,15 +7,14 @@ use jetiter::{Broker, Client, FOREVER, GroupId, Options, Settings, Topology};
 use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::Engine;
+pub use crate::harness::{eventually, within};
 use crate::nodes::Nodes;
 use crate::processes::Process;
 
-/// An election takes some ten seconds, and a client behind a frozen server notices after thirty.
-pub const PATIENCE: Duration = Duration::from_secs(120);
 /// How long the engine's requests wait: what is sent to a dead leader is lost.
 const ANSWER: Duration = Duration::from_secs(2);
 /// How long a question to the JetStream API waits: one without a leader is never answered.
@@ -310,25 +309,4 @@ pub async fn holds_each_once(client: &Client, group: &GroupId, items: u32) {
     let ordered = fetched.into_ordered().into_iter();
     let values: Vec<u32> = ordered.map(|(_, value)| value.unwrap()).collect();
     assert_eq!(values, (0..items).collect::<Vec<_>>());
-}
-
-/// As [`eventually` of the harness], with the patience of a cluster.
-#[track_caller]
-pub fn eventually(
-    what: &str,
-    mut condition: impl AsyncFnMut() -> bool,
-) -> impl Future<Output = ()> {
-    let place = std::panic::Location::caller();
-    async move {
-        let began = Instant::now();
-        while !condition().await {
-            assert!(began.elapsed() < PATIENCE, "{place}: never: {what}");
-            sleep(Duration::from_millis(20)).await;
-        }
-    }
-}
-
-/// As [`harness::within`], with the patience of a cluster.
-pub async fn within<T>(something: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, something).await.expect("it ends")
 }

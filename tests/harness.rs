@@ -14,7 +14,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-/// No condition of a test takes longer unless something is broken.
+/// No condition of a test takes longer unless something is broken. An election takes some ten seconds,
+/// and a client behind a frozen server notices after thirty.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A nats-server that ends with this process, however that ends.
