@@ -171,13 +171,52 @@ async fn collators_that_die_in_the_middle_of_many_groups() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_group_too_large_for_the_buffer_is_read_again() {
-    let (engine, _) = with(|settings| settings.collator.buffer = 1).await;
+async fn a_group_too_large_for_the_buffer_is_written_while_it_is_live() {
+    let (engine, plain) = with(|settings| settings.collator.buffer = 1).await;
     engine.worker(math::functions()).await;
     engine.collator().await;
     for items in [1, 3_000] {
         let group = submit(&engine, items).await;
         is_right(&engine, &group, items).await;
+    }
+    plain.items("g", [0, 1]).await;
+    eventually("chunks of its list are stored before it is sealed", async || {
+        let (ns, results) = (&engine.broker.namespace, engine.broker.namespace.results_stream());
+        let chunks = ns.chunks_filter("g");
+        let info = engine.broker.stream_info(&results, Some(&chunks)).await.unwrap();
+        info.state.subjects.len() == 2
+    })
+    .await;
+    plain.seal("g", &[], "2").await;
+    assert_eq!(plain.numbers("g").await, [0, 1]);
+    engine.is_clean().await;
+}
+
+/// Encoding, length of life and range are guessed before the seal, and the seal says otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_was_begun_wrongly_is_written_anew() {
+    let (engine, plain) = with(|settings| settings.collator.buffer = 1).await;
+    engine.worker(math::functions()).await;
+    engine.collator().await;
+    let cbor: &[(&str, &str)] = &[("Content-Type", "application/cbor")];
+    let keep: &[(&str, &str)] = &[("Jetiter-Keep", "600000")];
+    for (group, total, headers) in [("e", "3", cbor), ("k", "3", keep), ("r", "2", &[][..])] {
+        plain.items(group, [0, 1, 2]).await;
+        for index in 0..3 {
+            plain.until_kept(&format!("item.{group}.{index}")).await;
+        }
+        plain.seal(group, headers, total).await;
+        let id: GroupId = group.parse().unwrap();
+        let read = within(engine.client.fetch::<u32>(&id, FOREVER)).await.unwrap().unwrap();
+        let total: usize = total.parse().unwrap();
+        assert_eq!((read.list.len(), read.records.len()), (total, 3), "{group}");
+        let (ns, results) = (&engine.broker.namespace, engine.broker.namespace.results_stream());
+        let chunks = ns.chunks_filter(group);
+        eventually("nothing is left of what was begun", async || {
+            let info = engine.broker.stream_info(&results, Some(&chunks)).await.unwrap();
+            info.state.subjects.len() == 2
+        })
+        .await;
     }
     engine.is_clean().await;
 }

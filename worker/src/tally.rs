@@ -51,22 +51,16 @@ pub(crate) struct Verdict {
     pub(crate) first: u64,
     /// How many outcomes the list holds.
     pub(crate) counted: u64,
-    /// How many outcomes lie at or below the cut, those out of range included.
-    pub(crate) outcomes: u64,
+    /// How many entries with outcomes lie at or below the cut, those out of range included.
+    pub(crate) entries: u64,
     /// When the first entry was stored, milliseconds since 1970.
     pub(crate) started: u64,
     /// When the deciding one was.
     pub(crate) finished: u64,
 }
 
-impl Verdict {
-    /// Whether the list holds this item: not when its index is at or over the total.
-    pub(crate) fn counts(&self, id: ItemId) -> bool {
-        in_range(self.seal.as_ref(), id)
-    }
-}
-
-fn in_range(seal: Option<&Seal>, id: ItemId) -> bool {
+/// Whether the list holds this item: not when its index is at or over the total.
+pub(crate) fn in_range(seal: Option<&Seal>, id: ItemId) -> bool {
     match (id, seal) {
         (ItemId::Index(index), Some(seal)) => index < seal.total,
         // An item without an index can't be out of range.
@@ -94,6 +88,8 @@ pub(crate) struct Live {
     /// The first seal that was logged.
     pub(crate) seal: Option<Seal>,
     counted: u64,
+    /// How many entries with outcomes it has.
+    outcomes: u64,
     decided: bool,
 }
 
@@ -106,10 +102,6 @@ impl Live {
     /// Sealed, or ended, and on its way to a result.
     pub(crate) fn is_decided(&self) -> bool {
         self.decided
-    }
-
-    fn outcomes(&self) -> u64 {
-        self.indexes.len() + self.stored.len() as u64
     }
 
     fn is_complete(&self) -> bool {
@@ -165,6 +157,7 @@ impl Tally {
         }
         let state = match logged.event {
             Event::Outcome { id, failed } => {
+                live.outcomes += 1;
                 live.insert(id, failed);
                 live.is_complete().then_some(State::Complete)
             }
@@ -183,7 +176,7 @@ impl Tally {
             cut: logged.seq,
             first: live.first,
             counted: live.counted,
-            outcomes: live.outcomes(),
+            entries: live.outcomes,
             started: live.started,
             finished: logged.at,
         })

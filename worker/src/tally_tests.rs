@@ -73,8 +73,8 @@ fn an_index_over_the_total_does_not_count() {
     undecided("0 5 6 /3 7");
     check("0 5 /2 1", State::Complete, 4, 2);
     let (_, verdicts) = play("0 5 /1");
-    assert_eq!((verdicts[0].counted, verdicts[0].outcomes), (1, 2));
-    assert!(!verdicts[0].counts(ItemId::Index(5)));
+    assert_eq!((verdicts[0].counted, verdicts[0].entries), (1, 2));
+    assert!(!in_range(verdicts[0].seal.as_ref(), ItemId::Index(5)));
 }
 
 #[test]

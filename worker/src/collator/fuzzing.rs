@@ -16,7 +16,7 @@ pub fn outcome(
     list: Encoding,
 ) -> (Result<Bytes, ItemError>, Record) {
     let stored = Stored::of(id, message);
-    let value = stored.value(list);
+    let value = stored.value(list).map(|value| Bytes::copy_from_slice(&value));
     let record = stored.record(value.as_ref().err().cloned());
     (value, record)
 }

@@ -4,6 +4,7 @@
 //! leaves the metadata to its caller: publishing that is the commit.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::context::PublishAckFuture;
@@ -16,7 +17,9 @@ use jetiter_config::{crash_point, wire};
 use sha2::{Digest, Sha256};
 
 /// How many chunks may be unacknowledged.
-const WINDOW: usize = 16;
+const WINDOW: usize = 8;
+/// How much longer chunks are kept than the metadata that leads to them.
+const CHUNK_MARGIN: Duration = Duration::from_secs(600);
 
 /// An upload under way.
 pub(crate) struct Upload {
@@ -42,8 +45,14 @@ pub(crate) struct Uploaded {
 }
 
 impl Upload {
-    /// Begins an upload for a group. `ttl` is how long the server keeps each chunk.
-    pub(crate) fn begin(broker: &Broker, group: &str, chunk: usize, ttl: Option<String>) -> Upload {
+    /// Begins an upload for a group, of a result that is kept for so many milliseconds.
+    pub(crate) fn begin(
+        broker: &Broker,
+        group: &str,
+        chunk: usize,
+        keep_ms: Option<u64>,
+    ) -> Upload {
+        let ttl = keep_ms.map(|keep| wire::ttl(Duration::from_millis(keep) + CHUNK_MARGIN));
         let nuid =
             format!("{group}.{}", broker.client.new_inbox().rsplit('.').next().unwrap_or("0"));
         Upload {
@@ -52,11 +61,11 @@ impl Upload {
             nuid,
             chunk,
             ttl,
-            buffer: BytesMut::with_capacity(chunk),
+            buffer: BytesMut::new(),
             digest: Sha256::new(),
             size: 0,
             chunks: 0,
-            in_flight: VecDeque::with_capacity(WINDOW),
+            in_flight: VecDeque::new(),
         }
     }
 
@@ -80,11 +89,14 @@ impl Upload {
         Ok(())
     }
 
+    /// Sends what is held back to fill a chunk.
+    pub(crate) async fn flush(&mut self) -> Result<(), String> {
+        if self.buffer.is_empty() { Ok(()) } else { self.send().await }
+    }
+
     /// Sends the rest and waits for every chunk's acknowledgement.
     pub(crate) async fn finish(mut self) -> Result<Uploaded, String> {
-        if !self.buffer.is_empty() {
-            self.send().await?;
-        }
+        self.flush().await?;
         while !self.in_flight.is_empty() {
             self.acknowledged().await?;
         }
@@ -100,8 +112,7 @@ impl Upload {
         if self.in_flight.len() >= WINDOW {
             self.acknowledged().await?;
         }
-        let chunk: Bytes = self.buffer.split().freeze();
-        self.buffer.reserve(self.chunk);
+        let chunk: Bytes = std::mem::take(&mut self.buffer).freeze();
         self.digest.update(&chunk);
         self.size += chunk.len();
         self.chunks += 1;
