@@ -1,7 +1,9 @@
 //! The two encodings of arguments, values and lists: CBOR and JSON.
 
 mod lenient;
+mod parts;
 mod transcode;
+mod walk;
 mod well_formed;
 
 use std::fmt;
@@ -85,7 +87,7 @@ impl Encoding {
     pub fn check(self, bytes: &[u8]) -> Result<(), Error> {
         match self {
             Encoding::Json => well_formed::json(bytes),
-            Encoding::Cbor => well_formed::cbor(bytes),
+            Encoding::Cbor => walk::one(bytes, MAX_DEPTH),
         }
         .map_err(|reason| problem("the value", reason))
     }

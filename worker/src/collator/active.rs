@@ -340,7 +340,7 @@ fn event(key: Key, message: &async_nats::Message) -> Option<Event> {
             let failed = wire::is_failed(message.headers.as_ref());
             return Some(Event::Outcome { id, failed });
         }
-        Key::Try(..) | Key::Mark(Mark::Done) => return Some(Event::Other),
+        Key::Outcomes(_) | Key::Try(..) | Key::Mark(Mark::Done) => return Some(Event::Other),
         Key::Mark(Mark::Seal) => serde_json::from_slice(&message.payload).map(Event::Sealed),
         Key::Mark(Mark::End) => {
             let end = serde_json::from_slice::<End>(&message.payload).ok()?;
