@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use jetiter::{FOREVER, GroupId, Options, Settings, Topology, math};
+use serde_json::json;
 
 use crate::harness::{Engine, eventually, within};
 use crate::plain::Plain;
@@ -219,6 +220,38 @@ async fn a_list_that_was_begun_wrongly_is_written_anew() {
         .await;
     }
     engine.is_clean().await;
+}
+
+/// Two workers stored parts of one chunk, and somebody one item of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_parts_that_overlap_the_first_outcome_of_each_item_counts() {
+    for buffer in [1, 1 << 20] {
+        let (engine, plain) = with(|settings| settings.collator.buffer = buffer).await;
+        engine.collator().await;
+        let put = async |key: &str, payload: &str| {
+            plain.stored(&plain.key(&format!("item.g.{key}")), &[], payload.to_owned()).await;
+        };
+        put("1", "10").await;
+        put("0-3", r#"{"values":[0,11,null],"errors":[[2,{"kind":"failed","message":"no"}]]}"#)
+            .await;
+        put("2-4", r#"{"values":[22,23,24,25],"took":[1,2,3,4]}"#).await;
+        put("1-2", "no outcomes").await;
+        put("6-2", "no outcomes").await;
+        plain.seal("g", &[], "7").await;
+        assert_eq!(
+            json!(plain.list("g").await),
+            json!([10, 0, null, 23, 24, 25, null]),
+            "{buffer}"
+        );
+        let records = plain.records("g").await;
+        let indexes: Vec<_> = records.iter().map(|record| record["index"].clone()).collect();
+        assert_eq!(json!(indexes), json!([1, 0, 2, 3, 4, 5, 6, 7]));
+        assert_eq!(records[2]["error"]["message"], "no");
+        assert_eq!(records[3]["duration_ms"], 0.002);
+        assert_eq!(records[6]["error"]["kind"], "bad_value");
+        assert_eq!(records[7]["error"]["kind"], "out_of_range");
+        engine.is_clean().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use jetiter_config::names::ItemId;
+use jetiter_config::names::{ItemId, Span};
 use jetiter_config::wire::{Seal, State};
 use roaring::RoaringBitmap;
 
@@ -29,6 +29,13 @@ pub(crate) enum Event {
         id: ItemId,
         /// Whether it is an error.
         failed: bool,
+    },
+    /// Several items came to their outcomes.
+    Outcomes {
+        /// Which ones.
+        span: Span,
+        /// The indexes of those that are errors.
+        failed: Vec<u32>,
     },
     /// "This group has N items."
     Sealed(Seal),
@@ -121,14 +128,29 @@ impl Live {
         }
     }
 
+    /// As [`insert`](Self::insert), for a span at once.
+    fn insert_span(&mut self, span: Span, failed: &[u32]) {
+        let new = failed.iter().filter(|index| !self.indexes.contains(**index)).count();
+        self.failed += new as u64;
+        self.indexes.insert_range(span.indexes());
+        self.counted = self.in_range();
+    }
+
+    fn in_range(&self) -> u64 {
+        let below = match &self.seal {
+            Some(seal) => seal.total.checked_sub(1).map_or(0, |last| self.indexes.rank(last)),
+            None => self.indexes.len(),
+        };
+        below + self.stored.len() as u64
+    }
+
     /// The first seal counts; the indexes over its total stop counting.
     fn seal(&mut self, seal: Seal) {
         if self.seal.is_some() {
             return;
         }
-        let below = seal.total.checked_sub(1).map_or(0, |last| self.indexes.rank(last));
-        self.counted = below + self.stored.len() as u64;
         self.seal = Some(seal);
+        self.counted = self.in_range();
     }
 }
 
@@ -159,6 +181,11 @@ impl Tally {
             Event::Outcome { id, failed } => {
                 live.outcomes += 1;
                 live.insert(id, failed);
+                live.is_complete().then_some(State::Complete)
+            }
+            Event::Outcomes { span, failed } => {
+                live.outcomes += 1;
+                live.insert_span(span, &failed);
                 live.is_complete().then_some(State::Complete)
             }
             Event::Sealed(seal) => {

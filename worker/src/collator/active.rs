@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jetiter_config::broker::Broker;
 use jetiter_config::crash_point;
-use jetiter_config::names::{Entry as Key, Mark};
+use jetiter_config::names::{Entry as Key, Mark, Span};
 use jetiter_config::settings;
 use jetiter_config::wire::{self, End, Progress, State, Summary};
 use serde_json::json;
@@ -21,7 +21,7 @@ use super::drafting::Drafts;
 use super::follower::{Entry, Followed, Follower};
 use super::full::FullAlarm;
 use super::lease::Held;
-use super::outcome::Stored;
+use super::outcome::{Of, Stored};
 use crate::error::Error;
 use crate::patience::Patience;
 use crate::tally::{Event, Logged, Tally, Verdict};
@@ -161,13 +161,15 @@ impl Active {
             self.begin(Chore::Unmark { subject, seq });
             Event::Other
         });
-        let is_outcome = matches!(event, Event::Outcome { .. });
-        if let (true, Key::Outcome(id)) = (is_outcome, key) {
-            let decided = self.tally.get(group).is_some_and(|live| live.is_decided());
-            if !decided {
-                let ripe = self.buffer.keep(group, &Stored::of(id, &message));
-                self.write(ripe);
-            }
+        let of = match key {
+            Key::Outcome(id) => Some(Of::Item(id)),
+            Key::Outcomes(span) => Some(Of::Items(span)),
+            Key::Try(..) | Key::Mark(_) => None,
+        };
+        let is_decided = || self.tally.get(group).is_some_and(|live| live.is_decided());
+        if let Some(of) = of.filter(|_| !is_decided()) {
+            let ripe = self.buffer.keep(group, &Stored::read(of, &message));
+            self.write(ripe);
         }
         let verdict = self.tally.take(Logged { seq, at, group, event });
         match verdict {
@@ -180,7 +182,7 @@ impl Active {
                 let at = Instant::now();
                 self.waiting.push_back(Decided { verdict, kept, look_first, at });
             }
-            None if is_outcome && !self.changed.contains(group) => {
+            None if of.is_some() && !self.changed.contains(group) => {
                 self.changed.insert(group.to_owned());
             }
             None => {}
@@ -340,7 +342,11 @@ fn event(key: Key, message: &async_nats::Message) -> Option<Event> {
             let failed = wire::is_failed(message.headers.as_ref());
             return Some(Event::Outcome { id, failed });
         }
-        Key::Outcomes(_) | Key::Try(..) | Key::Mark(Mark::Done) => return Some(Event::Other),
+        Key::Outcomes(span) => {
+            let failed = failed_ones(span, message);
+            return Some(Event::Outcomes { span, failed });
+        }
+        Key::Try(..) | Key::Mark(Mark::Done) => return Some(Event::Other),
         Key::Mark(Mark::Seal) => serde_json::from_slice(&message.payload).map(Event::Sealed),
         Key::Mark(Mark::End) => {
             let end = serde_json::from_slice::<End>(&message.payload).ok()?;
@@ -349,6 +355,20 @@ fn event(key: Key, message: &async_nats::Message) -> Option<Event> {
         }
     };
     read.ok()
+}
+
+/// Which of several items failed. Only an entry that says that it holds an error is read for it.
+fn failed_ones(span: Span, message: &async_nats::Message) -> Vec<u32> {
+    if !wire::is_failed(message.headers.as_ref()) {
+        return Vec::new();
+    }
+    match Stored::read(Of::Items(span), message).values(span) {
+        Ok((_, outcomes)) => {
+            let failed = |at: &usize| outcomes.value(*at).is_err();
+            span.indexes().zip(0..).filter(|(_, at)| failed(at)).map(|(index, _)| index).collect()
+        }
+        Err(_) => span.indexes().collect(),
+    }
 }
 
 /// Collates until it is done: storage that is out of reach comes back.

@@ -5,10 +5,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use jetiter_config::names::ItemId;
 use tokio::sync::Notify;
 
-use super::outcome::Stored;
+use super::outcome::{Of, Stored};
 
 /// So many bytes of one group are worth a chunk of its list, and some of its records.
 const RIPE: usize = 1 << 20;
@@ -22,7 +21,7 @@ pub(crate) struct Batch {
 
 /// An outcome in a batch: its texts and its payload stand one behind the other.
 struct Outcome {
-    id: ItemId,
+    of: Of,
     failed: bool,
     content_type: Option<u16>,
     run: u16,
@@ -45,8 +44,8 @@ impl Batch {
         self.bytes.extend_from_slice(texts.as_bytes());
         self.bytes.extend_from_slice(&stored.run.as_bytes()[..usize::from(run)]);
         self.bytes.extend_from_slice(stored.payload);
-        let (id, failed) = (stored.id, stored.failed);
-        self.outcomes.push(Outcome { id, failed, content_type, run, payload });
+        let (of, failed) = (stored.of, stored.failed);
+        self.outcomes.push(Outcome { of, failed, content_type, run, payload });
         self.charge.add(size_of::<Outcome>() + self.bytes.len() - before);
     }
 
@@ -61,7 +60,7 @@ impl Batch {
             };
             let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
             Stored {
-                id: outcome.id,
+                of: outcome.of,
                 failed: outcome.failed,
                 content_type: outcome.content_type.map(|length| text(next(length.into()))),
                 run: text(next(outcome.run.into())),
@@ -176,11 +175,13 @@ impl Buffer {
 
 #[cfg(test)]
 mod tests {
+    use jetiter_config::names::ItemId;
+
     use super::*;
 
     fn outcome(index: u32, payload: &[u8]) -> Stored<'_> {
         Stored {
-            id: ItemId::Index(index),
+            of: Of::Item(ItemId::Index(index)),
             failed: index % 2 == 1,
             content_type: (index % 3 > 0).then_some("application/cbor"),
             run: if index % 5 > 0 { "1 2 3 me" } else { "" },

@@ -13,7 +13,7 @@ use super::buffer::Batch;
 use super::draft::{Draft, Manner};
 use super::drafting::Drafting;
 use super::follower::{position, read_from};
-use super::outcome::Stored;
+use super::outcome::{Of, Stored};
 use crate::pull::Pulled;
 use crate::tally::Verdict;
 
@@ -216,10 +216,13 @@ impl Collation {
             if entry.seq > verdict.cut {
                 break;
             }
-            if let Some((_, Key::Outcome(id))) = ns.parse_entry(&entry.message.subject) {
-                draft.add(&Stored::of(id, &entry.message)).await?;
-                left -= 1;
-            }
+            let of = match ns.parse_entry(&entry.message.subject) {
+                Some((_, Key::Outcome(id))) => Of::Item(id),
+                Some((_, Key::Outcomes(span))) => Of::Items(span),
+                _ => continue,
+            };
+            draft.add(&Stored::read(of, &entry.message)).await?;
+            left -= 1;
         }
         Ok(())
     }

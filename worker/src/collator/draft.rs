@@ -1,14 +1,16 @@
 //! The list and the records of one group, growing.
 
+use std::borrow::Cow;
+
 use jetiter_config::broker::Broker;
 use jetiter_config::encoding::Encoding;
 use jetiter_config::names::ItemId;
-use jetiter_config::wire::{ErrorKind, ItemError, Record, Seal};
+use jetiter_config::wire::{ErrorKind, ItemError, Record, Run, Seal};
 use roaring::RoaringBitmap;
 
 use super::buffer::Batch;
 use super::collation::Failed;
-use super::outcome::Stored;
+use super::outcome::{Of, Stored, in_encoding, record};
 use super::upload::{Upload, Uploaded};
 use crate::tally::{Verdict, in_range};
 
@@ -86,7 +88,7 @@ impl Draft {
         self.ok + self.failed
     }
 
-    /// Adds the next outcomes, and holds nothing back to fill a chunk: others need the memory.
+    /// Adds the next entries, and holds nothing back to fill a chunk: others need the memory.
     pub(super) async fn add_all(&mut self, batch: &Batch) -> Result<(), Failed> {
         for stored in batch.iter() {
             self.add(&stored).await?;
@@ -95,40 +97,67 @@ impl Draft {
         Ok(self.records.flush().await?)
     }
 
-    /// Adds the next outcome of the log; the first one of an item counts.
+    /// Adds the next entry of the log.
     pub(super) async fn add(&mut self, stored: &Stored<'_>) -> Result<(), Failed> {
-        if let ItemId::Index(index) = stored.id
-            && !self.seen.insert(index)
-        {
-            return Ok(());
+        let mut run = stored.run();
+        match stored.of {
+            Of::Item(id) => {
+                if self.is_first(id) {
+                    self.put(id, &run, stored.value(self.manner.encoding));
+                }
+            }
+            Of::Items(span) => {
+                let values = stored.values(span);
+                let (first, whole) = (run.started, run.took);
+                for (at, index) in span.indexes().enumerate() {
+                    if !self.is_first(ItemId::Index(index)) {
+                        continue;
+                    }
+                    let value = match &values {
+                        Ok((own, values)) => {
+                            run.started = first.saturating_add(values.began(at));
+                            run.took = values.took(at).unwrap_or(whole);
+                            let value = values.value(at).map_err(Clone::clone);
+                            value.and_then(|v| in_encoding(v, *own, self.manner.encoding))
+                        }
+                        Err(error) => Err(error.clone()),
+                    };
+                    self.put(ItemId::Index(index), &run, value);
+                    self.list.send_full().await?;
+                    self.records.send_full().await?;
+                }
+            }
         }
-        if !in_range(self.seal.as_ref(), stored.id) {
+        self.list.send_full().await?;
+        Ok(self.records.send_full().await?)
+    }
+
+    /// Of the outcomes of one item the first one counts. An item without an index has one key, and
+    /// so one outcome.
+    fn is_first(&mut self, id: ItemId) -> bool {
+        match id {
+            ItemId::Index(index) => self.seen.insert(index),
+            ItemId::Stored { .. } => true,
+        }
+    }
+
+    fn put(&mut self, id: ItemId, run: &Run, value: Result<Cow<'_, [u8]>, ItemError>) {
+        if !in_range(self.seal.as_ref(), id) {
             self.extra += 1;
             if self.extra_records.len() < MAX_EXTRA {
-                let message = format!("the index {} is not below the total", stored.id);
+                let message = format!("the index {id} is not below the total");
                 let error = ItemError::new(ErrorKind::OutOfRange, message);
-                self.extra_records.push(stored.record(Some(error)));
+                self.extra_records.push(record(id, run, Some(error)));
             }
-            return Ok(());
+            return;
         }
-        let encoding = self.manner.encoding;
-        let before = self.between();
-        self.list.write(before).await?;
-        let error = match stored.value(encoding) {
-            Ok(value) => {
-                self.list.write(&value).await?;
-                None
-            }
-            Err(error) => {
-                self.list.write(encoding.null()).await?;
-                Some(error)
-            }
-        };
-        self.records.write(before).await?;
-        let record = stored.record(error);
-        self.ok += u64::from(record.ok);
-        self.failed += u64::from(!record.ok);
-        self.write_record(&record).await
+        let (encoding, before) = (self.manner.encoding, self.between());
+        self.list.write(before);
+        self.list.write(value.as_deref().unwrap_or(encoding.null()));
+        self.records.write(before);
+        self.ok += u64::from(value.is_ok());
+        self.failed += u64::from(value.is_err());
+        self.records.write_value(encoding, &record(id, run, value.err()));
     }
 
     /// What stands before the next element of the list.
@@ -139,26 +168,24 @@ impl Draft {
         }
     }
 
-    async fn write_record(&mut self, record: &Record) -> Result<(), Failed> {
-        let bytes = self.manner.encoding.encode(record).map_err(|error| error.to_string())?;
-        Ok(self.records.write(&bytes).await?)
-    }
-
     /// Closes both and waits until every chunk is stored; the list, then the records. The records
     /// of what the list leaves out stand behind those of the list's positions.
     pub(super) async fn finish(mut self) -> Result<(Uploaded, Uploaded), Failed> {
         let encoding = self.manner.encoding;
         let mut before = self.between();
-        self.list.write(if self.counted() == 0 { before } else { &[] }).await?;
-        self.list.write(encoding.list_close()).await?;
-        for record in std::mem::take(&mut self.extra_records) {
-            self.records.write(before).await?;
-            self.write_record(&record).await?;
+        if self.counted() == 0 {
+            self.list.write(before);
+        }
+        self.list.write(encoding.list_close());
+        for record in &self.extra_records {
+            self.records.write(before);
+            self.records.write_value(encoding, record);
             before = encoding.list_separator();
         }
-        let is_open = self.counted() > 0 || self.extra > 0;
-        self.records.write(if is_open { &[] } else { before }).await?;
-        self.records.write(encoding.list_close()).await?;
+        if self.counted() == 0 && self.extra == 0 {
+            self.records.write(before);
+        }
+        self.records.write(encoding.list_close());
         // Both at once: a small group waits for one round trip, not two.
         let (list, records) = tokio::join!(self.list.finish(), self.records.finish());
         Ok((list?, records?))

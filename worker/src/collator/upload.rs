@@ -11,9 +11,11 @@ use async_nats::jetstream::context::PublishAckFuture;
 use async_nats::jetstream::object_store::{ObjectInfo, ObjectOptions};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use jetiter_config::broker::Broker;
+use jetiter_config::encoding::Encoding;
 use jetiter_config::{crash_point, wire};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 /// How many chunks may be unacknowledged.
@@ -28,7 +30,7 @@ pub(crate) struct Upload {
     subject: String,
     chunk: usize,
     ttl: Option<String>,
-    buffer: BytesMut,
+    buffer: Vec<u8>,
     digest: Sha256,
     size: usize,
     chunks: usize,
@@ -61,7 +63,7 @@ impl Upload {
             nuid,
             chunk,
             ttl,
-            buffer: BytesMut::new(),
+            buffer: Vec::new(),
             digest: Sha256::new(),
             size: 0,
             chunks: 0,
@@ -74,17 +76,21 @@ impl Upload {
         &self.nuid
     }
 
-    /// Adds bytes. An error makes the whole upload void: a chunk sent again would stand behind
-    /// later ones.
-    pub(crate) async fn write(&mut self, mut bytes: &[u8]) -> Result<(), String> {
-        while !bytes.is_empty() {
-            let room = self.chunk - self.buffer.len();
-            let (now, later) = bytes.split_at(room.min(bytes.len()));
-            self.buffer.extend_from_slice(now);
-            bytes = later;
-            if self.buffer.len() == self.chunk {
-                self.send().await?;
-            }
+    /// Adds bytes; nothing is sent yet.
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Adds a value that neither encoding can refuse.
+    pub(crate) fn write_value(&mut self, encoding: Encoding, value: &impl Serialize) {
+        encoding.encode_into(value, &mut self.buffer).ok();
+    }
+
+    /// Sends what fills chunks. An error makes the whole upload void: a chunk sent again would
+    /// stand behind later ones.
+    pub(crate) async fn send_full(&mut self) -> Result<(), String> {
+        while self.buffer.len() >= self.chunk {
+            self.send().await?;
         }
         Ok(())
     }
@@ -96,6 +102,7 @@ impl Upload {
 
     /// Sends the rest and waits for every chunk's acknowledgement.
     pub(crate) async fn finish(mut self) -> Result<Uploaded, String> {
+        self.send_full().await?;
         self.flush().await?;
         while !self.in_flight.is_empty() {
             self.acknowledged().await?;
@@ -112,7 +119,8 @@ impl Upload {
         if self.in_flight.len() >= WINDOW {
             self.acknowledged().await?;
         }
-        let chunk: Bytes = std::mem::take(&mut self.buffer).freeze();
+        let later = self.buffer.split_off(self.chunk.min(self.buffer.len()));
+        let chunk = Bytes::from(std::mem::replace(&mut self.buffer, later));
         self.digest.update(&chunk);
         self.size += chunk.len();
         self.chunks += 1;
