@@ -7,8 +7,10 @@ use async_nats::{HeaderMap, HeaderName, HeaderValue, Message};
 use bytes::Bytes;
 use jetiter_config::call::{Call, Item};
 use jetiter_config::encoding::Encoding;
-use jetiter_config::names::ItemId;
-use jetiter_config::wire::{self, End, ErrorKind, Record, Run, Seal};
+use jetiter_config::names::{ItemId, Span};
+use jetiter_config::wire::{
+    self, End, ErrorKind, Outcomes, OutcomesWriter, Ran, Record, Run, Seal,
+};
 use serde::de::IgnoredAny;
 
 /// Headers as a server hands them over: what it can't be given is left out.
@@ -45,6 +47,10 @@ pub fn item(bytes: &[u8]) {
     }
     if let Ok(Some(timeout)) = wire::header_millis(headers, wire::TIMEOUT) {
         assert!(timeout > Duration::ZERO);
+    }
+    if let Some(span) = header(wire::INDEX).and_then(Span::parse) {
+        assert_eq!(Some(span.to_string().as_str()), header(wire::INDEX));
+        assert_eq!(span.indexes().len(), span.count() as usize);
     }
     wire::header_count(headers, wire::RETRIES).ok();
     if let Ok(encoding) = Encoding::from_content_type(header(wire::CONTENT_TYPE)) {
@@ -97,6 +103,37 @@ pub fn outcome(bytes: &[u8]) {
     }
     if let Some(run) = wire::header(message.headers.as_ref(), wire::RUN).and_then(Run::parse) {
         assert_eq!(Run::parse(&run.to_string()), Some(run));
+    }
+}
+
+/// A first byte that says which encoding, one that says how many outcomes, and the entry of a chunk.
+pub fn outcomes(bytes: &[u8]) {
+    let [first, count, payload @ ..] = bytes else { return };
+    let encoding = if first % 2 == 0 { Encoding::Json } else { Encoding::Cbor };
+    // The same bytes as the chunk's own message: whoever can take it apart finds so many arguments.
+    if let Ok(parts) = encoding.list_parts(payload, usize::from(*count)) {
+        assert_eq!(parts.len(), usize::from(*count));
+        assert!(parts.iter().all(|part| part.start < part.end && part.end < payload.len()));
+        assert!(parts.is_sorted_by_key(|part| part.end));
+    }
+    let payload = Bytes::copy_from_slice(payload);
+    let Ok(outcomes) = Outcomes::read(encoding, &payload, u32::from(*count)) else { return };
+    assert_eq!(outcomes.len(), usize::from(*count));
+    let mut writer = OutcomesWriter::new(encoding);
+    for offset in 0..outcomes.len() {
+        let value = outcomes.value(offset);
+        if let Ok(value) = value {
+            encoding.check(value).expect("what enters a list is one well-formed value");
+        }
+        let took = outcomes.took(offset).unwrap_or(0);
+        let attempts = outcomes.attempts(offset).unwrap_or(1);
+        writer.push(value.map_err(Clone::clone), Ran { attempts, started: 1, took });
+    }
+    let (_, written) = writer.finish("w".to_owned()).expect("what was read can be written");
+    let again = Outcomes::read(encoding, &written.into(), u32::from(*count)).expect("and read");
+    for offset in 0..outcomes.len() {
+        assert_eq!(again.value(offset), outcomes.value(offset));
+        assert_eq!(again.took(offset).unwrap_or(0), outcomes.took(offset).unwrap_or(0));
     }
 }
 

@@ -12,7 +12,7 @@ mod settings;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every decoder that meets bytes from outside.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     ("addresses", addresses::addresses),
     ("cbor", encodings::cbor),
     ("context", settings::context),
@@ -22,6 +22,7 @@ pub const TARGETS: [Target; 12] = [
     ("json", encodings::json),
     ("names", names::names),
     ("outcome", messages::outcome),
+    ("outcomes", messages::outcomes),
     ("result", results::result),
     ("seal", messages::seal),
     ("settings", settings::settings),

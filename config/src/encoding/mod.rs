@@ -1,7 +1,9 @@
 //! The two encodings of arguments, values and lists: CBOR and JSON.
 
 mod lenient;
+mod parts;
 mod transcode;
+mod walk;
 mod well_formed;
 
 use std::fmt;
@@ -59,13 +61,25 @@ impl Encoding {
     /// Writes one value.
     pub fn encode<T: Serialize + ?Sized>(self, value: &T) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
-        match self {
-            Encoding::Cbor => ciborium::into_writer(value, &mut bytes)
-                .map_err(|error| problem("the value", error.to_string()))?,
-            Encoding::Json => serde_json::to_writer(&mut bytes, value)
-                .map_err(|error| problem("the value", error.to_string()))?,
-        }
+        self.encode_into(value, &mut bytes)?;
         Ok(bytes)
+    }
+
+    /// Writes one value behind what the bytes hold. After an error a part of it may be there.
+    pub fn encode_into<T: Serialize + ?Sized>(
+        self,
+        value: &T,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        match self {
+            Encoding::Cbor => {
+                ciborium::into_writer(value, bytes).map_err(|error| error.to_string())
+            }
+            Encoding::Json => {
+                serde_json::to_writer(bytes, value).map_err(|error| error.to_string())
+            }
+        }
+        .map_err(|reason| problem("the value", reason))
     }
 
     /// Reads exactly one value.
@@ -85,7 +99,7 @@ impl Encoding {
     pub fn check(self, bytes: &[u8]) -> Result<(), Error> {
         match self {
             Encoding::Json => well_formed::json(bytes),
-            Encoding::Cbor => well_formed::cbor(bytes),
+            Encoding::Cbor => walk::one(bytes, MAX_DEPTH),
         }
         .map_err(|reason| problem("the value", reason))
     }

@@ -1,6 +1,7 @@
 //! The keys of the cache.
 
 use super::item::{ItemId, canonical};
+use super::span::Span;
 use super::token::{Namespace, is_token};
 
 /// The three marks of a group in the cache.
@@ -30,6 +31,8 @@ impl Mark {
 pub enum Entry {
     /// An item's outcome: `item.<group>.<id>`.
     Outcome(ItemId),
+    /// The outcomes of several items: `item.<group>.<first>-<count>`.
+    Outcomes(Span),
     /// The n-th counted begin of an item: `try.<group>.<id>.<n>`.
     Try(ItemId, u32),
     /// A mark of the group: `mark.<group>.<mark>`.
@@ -41,6 +44,7 @@ impl Namespace {
     pub fn entry_subject(&self, group: &str, entry: Entry) -> String {
         match entry {
             Entry::Outcome(id) => format!("$KV.{self}-cache.item.{group}.{id}"),
+            Entry::Outcomes(span) => format!("$KV.{self}-cache.item.{group}.{span}"),
             Entry::Try(id, n) => format!("$KV.{self}-cache.try.{group}.{id}.{n}"),
             Entry::Mark(mark) => format!("$KV.{self}-cache.mark.{group}.{}", mark.as_str()),
         }
@@ -67,7 +71,10 @@ impl Namespace {
         let (kind, rest) = rest.strip_prefix("-cache.")?.split_once('.')?;
         let (group, rest) = rest.split_once('.')?;
         let entry = match kind {
-            "item" => Entry::Outcome(ItemId::parse(rest)?),
+            "item" => match ItemId::parse(rest) {
+                Some(id) => Entry::Outcome(id),
+                None => Entry::Outcomes(Span::parse(rest)?),
+            },
             "try" => {
                 let (id, n) = rest.split_once('.')?;
                 Entry::Try(ItemId::parse(id)?, canonical(n)?)
@@ -99,6 +106,7 @@ mod tests {
             Entry::Outcome(ItemId::Index(0)),
             Entry::Outcome(ItemId::Index(u32::MAX)),
             Entry::Outcome(stored),
+            Entry::Outcomes(Span::new(3000, 1000).unwrap()),
             Entry::Try(stored, 3),
             Entry::Mark(Mark::Seal),
             Entry::Mark(Mark::End),
@@ -111,8 +119,17 @@ mod tests {
 
     #[test]
     fn only_canonical_keys_are_entries() {
-        for bad in ["item.g.01", "item.g.+1", "item.g.-1", "item.g.4294967296", "item.g", "item.g."]
-        {
+        for bad in [
+            "item.g.01",
+            "item.g.+1",
+            "item.g.-1",
+            "item.g.4294967296",
+            "item.g",
+            "item.g.",
+            "item.g.0-0",
+            "item.g.1-01",
+            "try.g.0-2.1",
+        ] {
             assert_eq!(ns().parse_entry(&format!("$KV.jetiter-cache.{bad}")), None, "{bad}");
         }
         assert_eq!(ns().parse_entry("$KV.jetiter2-cache.item.g.1"), None);

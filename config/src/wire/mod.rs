@@ -3,10 +3,14 @@
 
 mod headers;
 mod outcome;
+mod outcomes;
+mod outcomes_writer;
 mod seal;
 mod summary;
 
 pub use headers::*;
 pub use outcome::{ErrorKind, ItemError, Record, Run, cut, is_failed, outcome_headers};
+pub use outcomes::Outcomes;
+pub use outcomes_writer::{OutcomesWriter, Ran};
 pub use seal::{End, Seal, State};
 pub use summary::{Progress, Summary};
