@@ -7,6 +7,7 @@ use jetiter_config::names::GroupId;
 use serde::de::IgnoredAny;
 use tokio::time::{Instant, sleep};
 
+use super::machine::peak_memory;
 use super::options::Work;
 use super::stage::{Place, Process, QUEUE, Stage};
 use crate::cli::Failure;
@@ -39,6 +40,8 @@ pub(super) struct Phases {
     pub(super) collate: Duration,
     /// From the list in hand until the cache holds no outcome of the group.
     pub(super) purge: Duration,
+    /// The most memory that this process ever held when everything was submitted, in bytes.
+    pub(super) submitter_bytes: u64,
 }
 
 impl Engine {
@@ -74,6 +77,11 @@ impl Engine {
         Ok(())
     }
 
+    /// Whatever they had in hand waits until the server gives it to others.
+    pub(super) fn stop_workers(&mut self) {
+        self.workers.clear();
+    }
+
     /// Publishes a group; its id.
     pub(super) async fn submit(&self, work: &Work, items: u32) -> Result<GroupId, Failure> {
         let arguments = (0..items).map(|index| work.argument(index));
@@ -91,6 +99,7 @@ impl Engine {
         let began = Instant::now();
         let group = self.submit(work, items).await?;
         let submit = began.elapsed();
+        let submitter_bytes = peak_memory("self");
         let raw = self.list(&group).await?;
         let whole = began.elapsed();
         let read_at = now_ms() + self.ahead;
@@ -107,6 +116,7 @@ impl Engine {
             execute: Duration::from_millis(execute),
             collate: millis(read_at - summary.finished_ms as f64),
             purge,
+            submitter_bytes,
         })
     }
 

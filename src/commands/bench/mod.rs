@@ -2,10 +2,15 @@
 //! users ask a figure for. [`stage`] is where it runs, [`bare`] and [`engine`] are what is measured.
 
 mod bare;
+mod chart;
 mod engine;
+mod fairness;
 mod figures;
+mod growth;
+mod latency;
 mod machine;
 mod options;
+mod scale;
 mod stage;
 mod turns;
 
@@ -33,7 +38,25 @@ pub(crate) struct Args {
 
 /// What is measured; without it the rates of bare loop and engine.
 #[derive(Subcommand)]
-enum What {}
+enum What {
+    /// How long a small group takes, in round trips of a publish
+    ///
+    /// Groups of --items (1), one after the other, each in turn with a plain publish.
+    Latency,
+    /// Rate and memory from one item to ten million
+    ///
+    /// With a collator of its own for each step, since its peak is what counts.
+    Growth(growth::Args),
+    /// What more workers bring, with a function that takes time without the processor
+    ///
+    /// Numbers of workers by --workers (1,2,4,8), slots of each by --concurrency (2), the
+    /// function by --sleep (1ms).
+    Scale,
+    /// How long a small group takes behind a giant one that waits in the same queue
+    ///
+    /// The giant is published first; then groups of --items (10) are timed while it is worked.
+    Fairness(fairness::Args),
+}
 
 pub(crate) async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
     if global.names_namespace() {
@@ -63,7 +86,10 @@ async fn measure(args: &Args, stage: &Stage) -> Result<(), Failure> {
     let options = &args.options;
     let told = match &args.what {
         None => turns::run(options, stage).await?,
-        Some(what) => match *what {},
+        Some(What::Latency) => latency::run(options, stage).await?,
+        Some(What::Growth(args)) => growth::run(options, args, stage).await?,
+        Some(What::Scale) => scale::run(options, stage).await?,
+        Some(What::Fairness(args)) => fairness::run(options, args, stage).await?,
     };
     output::line(told)
 }

@@ -89,27 +89,16 @@ impl Options {
 
     /// What was asked for, for people.
     pub(super) fn described(&self, items: u32, rounds: u32) -> String {
-        let work = self.work();
-        let mut text = format!("{} items of {}", whole(f64::from(items)), work.function());
-        for (name, time) in [("sleep", self.sleep), ("spin", self.spin)] {
-            if !time.is_zero() {
-                text = format!("{text}, {name} {}", humantime::format_duration(time));
-            }
-        }
-        if let Some(bytes) = self.payload {
-            text = format!("{text}, {bytes} bytes each");
-        }
+        let work = self.work().described();
         let workers = self.workers.first().copied().unwrap_or(1);
-        format!("{text}; {workers} worker(s) of {} slots; {rounds} rounds", self.slots())
+        let (items, slots) = (whole(f64::from(items)), self.slots());
+        format!("{items} items of {work}; {workers} worker(s) of {slots} slots; {rounds} rounds")
     }
 
     /// The same for programs.
     pub(super) fn shown(&self) -> serde_json::Value {
         serde_json::json!({
-            "function": self.work().function(),
-            "payload": self.payload,
-            "sleep_us": self.sleep.as_micros() as u64,
-            "spin_us": self.spin.as_micros() as u64,
+            "work": self.work().shown(),
             "workers": self.workers.first().copied().unwrap_or(1),
             "concurrency": self.slots(),
             "replicas": self.replicas,
@@ -163,6 +152,36 @@ impl Work {
 
     pub(super) fn costs(&self) -> bool {
         self.sleep_us > 0 || self.spin_us > 0
+    }
+
+    /// How long one call takes at least.
+    pub(super) fn takes(&self) -> Duration {
+        Duration::from_micros(self.sleep_us + self.spin_us)
+    }
+
+    /// Its cost, for people.
+    pub(super) fn described(&self) -> String {
+        let mut text = self.function().to_owned();
+        for (name, time) in [("sleep", self.sleep_us), ("spin", self.spin_us)] {
+            if time > 0 {
+                let time = humantime::format_duration(Duration::from_micros(time));
+                text = format!("{text}, {name} {time}");
+            }
+        }
+        match &self.payload {
+            Some(payload) => format!("{text}, {} bytes each", payload.len()),
+            None => text,
+        }
+    }
+
+    /// The same for programs.
+    pub(super) fn shown(&self) -> serde_json::Value {
+        serde_json::json!({
+            "function": self.function(),
+            "payload": self.payload.as_ref().map(String::len),
+            "sleep_us": self.sleep_us,
+            "spin_us": self.spin_us,
+        })
     }
 
     pub(super) fn argument(&self, index: u32) -> Argument<'_> {

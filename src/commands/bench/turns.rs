@@ -1,15 +1,15 @@
 //! The bare loop and the engine in turns: what the engine costs.
 
-use serde::Serialize;
-use serde_json::json;
 use std::time::Duration;
-use tokio::time::Instant;
 
 use jetiter_config::names::GroupId;
+use serde::Serialize;
+use serde_json::json;
+use tokio::time::Instant;
 
 use super::bare::{Bare, Round};
 use super::engine::{Engine, Phases};
-use super::figures::{Spread, Times, median, percent, row, whole};
+use super::figures::{Spread, Times, median, micros, percent, row, whole};
 use super::machine::Machine;
 use super::options::Options;
 use super::stage::{Place, Stage};
@@ -21,11 +21,14 @@ const ROUNDS: u32 = 5;
 const WARM_UP: u32 = 10_000;
 /// How often the round trip of a publish is taken.
 const ROUND_TRIPS: u32 = 200;
+/// What takes less has no rate.
+const AT_ONCE_MS: f64 = 1.0;
 
 /// A phase of the engine: its rates, and how much of the whole time it takes. Phases overlap.
 #[derive(Serialize)]
 struct Phase {
     rate: Spread,
+    median_ms: f64,
     part: f64,
 }
 
@@ -106,6 +109,7 @@ impl Measured {
     ) -> Measured {
         let phase = |time: fn(&Phases) -> Duration| Phase {
             rate: Spread::of(items, engine.iter().map(time)),
+            median_ms: median(engine.iter().map(|p| time(p).as_secs_f64() * 1e3)),
             part: median(engine.iter().map(|p| time(p).as_secs_f64() / p.whole.as_secs_f64())),
         };
         let limit = Spread::of(items, bare.iter().map(|round| round.whole));
@@ -128,16 +132,23 @@ impl Measured {
     }
 
     fn shown(&self, options: &Options) -> String {
-        let rates = |name: &str, rate: &Spread, part: String| {
+        let rates = |name: &str, rate: &Spread, time: &str, part: &str| {
             let [best, median, worst] = rate.cells();
-            row([name, &best, &median, &worst, &part])
+            row([name, &best, &median, &worst, time, part])
         };
-        let phase = |name: &str, phase: &Phase| rates(name, &phase.rate, percent(phase.part));
+        let phase = |name: &str, phase: &Phase| {
+            let (time, part) = (micros(phase.median_ms * 1e3), percent(phase.part));
+            match phase.median_ms < AT_ONCE_MS {
+                // A rate of nothing says nothing.
+                true => row([name, "", "at once", "", &time, &part]),
+                false => rates(name, &phase.rate, &time, &part),
+            }
+        };
         let table = output::table(&[
-            row(["ITEMS A SECOND", "BEST", "MEDIAN", "WORST", "PART OF THE WHOLE"]),
-            rates("bare loop", &self.bare, String::new()),
-            rates("  submit", &self.bare_submit, String::new()),
-            rates("engine", &self.engine, String::new()),
+            row(["ITEMS A SECOND", "BEST", "MEDIAN", "WORST", "TIME", "PART OF THE WHOLE"]),
+            rates("bare loop", &self.bare, "", ""),
+            rates("  submit", &self.bare_submit, "", ""),
+            rates("engine", &self.engine, "", ""),
             phase("  submit", &self.submit),
             phase("  execute", &self.execute),
             phase("  collate", &self.collate),
