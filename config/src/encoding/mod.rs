@@ -61,13 +61,21 @@ impl Encoding {
     /// Writes one value.
     pub fn encode<T: Serialize + ?Sized>(self, value: &T) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
-        match self {
-            Encoding::Cbor => ciborium::into_writer(value, &mut bytes)
-                .map_err(|error| problem("the value", error.to_string()))?,
-            Encoding::Json => serde_json::to_writer(&mut bytes, value)
-                .map_err(|error| problem("the value", error.to_string()))?,
-        }
+        self.encode_into(value, &mut bytes)?;
         Ok(bytes)
+    }
+
+    /// Writes one value behind what is there; what it wrote of one that can't be written stays.
+    pub fn encode_into<T: Serialize + ?Sized>(
+        self,
+        value: &T,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        match self {
+            Encoding::Cbor => ciborium::into_writer(value, bytes).map_err(|e| e.to_string()),
+            Encoding::Json => serde_json::to_writer(bytes, value).map_err(|e| e.to_string()),
+        }
+        .map_err(|reason| problem("the value", reason))
     }
 
     /// Reads exactly one value.
