@@ -37,6 +37,8 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Status(args) => commands::status::run(args, &global).await,
         Command::Ls(args) => commands::ls::run(args, &global).await,
         Command::Delete(args) => commands::delete::run(args, &global).await,
+        Command::Bench(args) => commands::bench::run(*args, &global).await,
+        Command::BenchRole(args) => commands::bench::role::run(args, &global).await,
         Command::Config(args) => commands::config::run(args, &global),
         Command::Completions(args) => commands::completions::run(args),
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use jetiter::{FOREVER, GroupId, Options, Settings, Topology, math};
+use serde_json::json;
 
 use crate::harness::{Engine, eventually, within};
 use crate::plain::Plain;
@@ -171,15 +172,86 @@ async fn collators_that_die_in_the_middle_of_many_groups() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_group_too_large_for_the_buffer_is_read_again() {
-    let (engine, _) = with(|settings| settings.collator.buffer = 1).await;
+async fn a_group_too_large_for_the_buffer_is_written_while_it_is_live() {
+    let (engine, plain) = with(|settings| settings.collator.buffer = 1).await;
     engine.worker(math::functions()).await;
     engine.collator().await;
     for items in [1, 3_000] {
         let group = submit(&engine, items).await;
         is_right(&engine, &group, items).await;
     }
+    plain.items("g", [0, 1]).await;
+    eventually("chunks of its list are stored before it is sealed", async || {
+        let (ns, results) = (&engine.broker.namespace, engine.broker.namespace.results_stream());
+        let chunks = ns.chunks_filter("g");
+        let info = engine.broker.stream_info(&results, Some(&chunks)).await.unwrap();
+        info.state.subjects.len() == 2
+    })
+    .await;
+    plain.seal("g", &[], "2").await;
+    assert_eq!(plain.numbers("g").await, [0, 1]);
     engine.is_clean().await;
+}
+
+/// Encoding, length of life and range are guessed before the seal, and the seal says otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_was_begun_wrongly_is_written_anew() {
+    let (engine, plain) = with(|settings| settings.collator.buffer = 1).await;
+    engine.worker(math::functions()).await;
+    engine.collator().await;
+    let cbor: &[(&str, &str)] = &[("Content-Type", "application/cbor")];
+    let keep: &[(&str, &str)] = &[("Jetiter-Keep", "600000")];
+    for (group, total, headers) in [("e", "3", cbor), ("k", "3", keep), ("r", "2", &[][..])] {
+        plain.items(group, [0, 1, 2]).await;
+        for index in 0..3 {
+            plain.until_kept(&format!("item.{group}.{index}")).await;
+        }
+        plain.seal(group, headers, total).await;
+        let id: GroupId = group.parse().unwrap();
+        let read = within(engine.client.fetch::<u32>(&id, FOREVER)).await.unwrap().unwrap();
+        let total: usize = total.parse().unwrap();
+        assert_eq!((read.list.len(), read.records.len()), (total, 3), "{group}");
+        let (ns, results) = (&engine.broker.namespace, engine.broker.namespace.results_stream());
+        let chunks = ns.chunks_filter(group);
+        eventually("nothing is left of what was begun", async || {
+            let info = engine.broker.stream_info(&results, Some(&chunks)).await.unwrap();
+            info.state.subjects.len() == 2
+        })
+        .await;
+    }
+    engine.is_clean().await;
+}
+
+/// Two workers stored parts of one chunk, and somebody one item of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_parts_that_overlap_the_first_outcome_of_each_item_counts() {
+    for buffer in [1, 1 << 20] {
+        let (engine, plain) = with(|settings| settings.collator.buffer = buffer).await;
+        engine.collator().await;
+        let put = async |key: &str, payload: &str| {
+            plain.stored(&plain.key(&format!("item.g.{key}")), &[], payload.to_owned()).await;
+        };
+        put("1", "10").await;
+        put("0-3", r#"{"values":[0,11,null],"errors":[[2,{"kind":"failed","message":"no"}]]}"#)
+            .await;
+        put("2-4", r#"{"values":[22,23,24,25],"took":[1,2,3,4]}"#).await;
+        put("1-2", "no outcomes").await;
+        put("6-2", "no outcomes").await;
+        plain.seal("g", &[], "7").await;
+        assert_eq!(
+            json!(plain.list("g").await),
+            json!([10, 0, null, 23, 24, 25, null]),
+            "{buffer}"
+        );
+        let records = plain.records("g").await;
+        let indexes: Vec<_> = records.iter().map(|record| record["index"].clone()).collect();
+        assert_eq!(json!(indexes), json!([1, 0, 2, 3, 4, 5, 6, 7]));
+        assert_eq!(records[2]["error"]["message"], "no");
+        assert_eq!(records[3]["duration_ms"], 0.002);
+        assert_eq!(records[6]["error"]["kind"], "bad_value");
+        assert_eq!(records[7]["error"]["kind"], "out_of_range");
+        engine.is_clean().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -79,6 +79,35 @@ impl Global {
         Settings::figment(self.config.as_deref()).merge(settings::flags(self))
     }
 
+    /// Whether a flag names the namespace.
+    pub(crate) fn names_namespace(&self) -> bool {
+        self.namespace.is_some()
+    }
+
+    /// The same words for another process of this program: flags, and variables for what other
+    /// users of the machine must not see.
+    pub(crate) fn for_another_process(&self) -> (Vec<String>, Vec<(String, String)>) {
+        let said = serde_json::to_value(self).unwrap_or_default();
+        let said = said.as_object().into_iter().flatten();
+        let said = said.filter(|(_, value)| !value.is_null());
+        let said = said.map(|(key, value)| {
+            (key.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+        });
+        let (secrets, plain): (Vec<_>, Vec<_>) =
+            said.partition(|(key, _)| key == "password" || key == "token");
+        let flag = |(key, value): (String, String)| format!("--{}={value}", key.replace('_', "-"));
+        let mut flags: Vec<_> = plain.into_iter().map(flag).collect();
+        if let Some(path) = &self.config {
+            flags.push(format!("--config={}", path.display()));
+        }
+        if self.log.is_none() {
+            flags.push(format!("--log={}", log::QUIET));
+        }
+        let variable =
+            |(key, value): (String, String)| (format!("JETITER_{}", key.to_uppercase()), value);
+        (flags, secrets.into_iter().map(variable).collect())
+    }
+
     /// The settings for a command with no settings of its own.
     pub(crate) fn load(&self, default_log: &str) -> Result<Settings, Failure> {
         self.load_with((), default_log)

@@ -57,6 +57,9 @@ pub(crate) enum Command {
     Status(commands::status::Args),
     Ls(commands::ls::Args),
     Delete(commands::delete::Args),
+    Bench(Box<commands::bench::Args>),
+    #[command(hide = true)]
+    BenchRole(commands::bench::role::Args),
     Config(commands::config::Args),
     Completions(commands::completions::Args),
 }

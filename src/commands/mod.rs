@@ -1,6 +1,7 @@
 //! One file per command, and what several of them share: [`input`], [`print`], [`progress`],
 //! [`server`].
 
+pub(crate) mod bench;
 pub(crate) mod collator;
 pub(crate) mod completions;
 pub(crate) mod config;

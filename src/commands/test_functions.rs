@@ -31,6 +31,7 @@ pub(super) fn functions() -> Functions {
         })
         .blocking("test.block_ms", block)
         .function("test.spin_ms", spin)
+        .function("test.cost", cost)
         .function("test.abort", |_: Value| -> () { std::process::abort() })
         .try_blocking("test.append", append)
         .try_blocking("test.poison", poison)
@@ -100,6 +101,18 @@ fn fail_times(times: u32, context: Context) -> Result<u32, String> {
 fn block(millis: u64) -> u64 {
     std::thread::sleep(Duration::from_millis(millis));
     millis
+}
+
+/// Sleeps, then computes, each for so many microseconds, and returns the text.
+async fn cost((text, sleep_us, spin_us): (String, u64, u64)) -> String {
+    if sleep_us > 0 {
+        tokio::time::sleep(Duration::from_micros(sleep_us)).await;
+    }
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_micros(spin_us) {
+        std::hint::spin_loop();
+    }
+    text
 }
 
 /// Computes without a pause, on the runtime's own thread.

@@ -64,7 +64,7 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
 }
 
 /// The server that answers, or one that we start.
-async fn server(settings: &Settings) -> Result<(Option<Server>, Broker), Failure> {
+pub(super) async fn server(settings: &Settings) -> Result<(Option<Server>, Broker), Failure> {
     match Broker::connect(settings, "jetiter up").await {
         Ok(broker) => {
             output::note(format!(

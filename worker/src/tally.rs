@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use jetiter_config::names::ItemId;
+use jetiter_config::names::{ItemId, Span};
 use jetiter_config::wire::{Seal, State};
 use roaring::RoaringBitmap;
 
@@ -30,6 +30,13 @@ pub(crate) enum Event {
         /// Whether it is an error.
         failed: bool,
     },
+    /// Several items came to their outcomes.
+    Outcomes {
+        /// Which ones.
+        span: Span,
+        /// The indexes of those that are errors.
+        failed: Vec<u32>,
+    },
     /// "This group has N items."
     Sealed(Seal),
     /// The group ends although items are missing.
@@ -51,22 +58,16 @@ pub(crate) struct Verdict {
     pub(crate) first: u64,
     /// How many outcomes the list holds.
     pub(crate) counted: u64,
-    /// How many outcomes lie at or below the cut, those out of range included.
-    pub(crate) outcomes: u64,
+    /// How many entries with outcomes lie at or below the cut, those out of range included.
+    pub(crate) entries: u64,
     /// When the first entry was stored, milliseconds since 1970.
     pub(crate) started: u64,
     /// When the deciding one was.
     pub(crate) finished: u64,
 }
 
-impl Verdict {
-    /// Whether the list holds this item: not when its index is at or over the total.
-    pub(crate) fn counts(&self, id: ItemId) -> bool {
-        in_range(self.seal.as_ref(), id)
-    }
-}
-
-fn in_range(seal: Option<&Seal>, id: ItemId) -> bool {
+/// Whether the list holds this item: not when its index is at or over the total.
+pub(crate) fn in_range(seal: Option<&Seal>, id: ItemId) -> bool {
     match (id, seal) {
         (ItemId::Index(index), Some(seal)) => index < seal.total,
         // An item without an index can't be out of range.
@@ -94,6 +95,8 @@ pub(crate) struct Live {
     /// The first seal that was logged.
     pub(crate) seal: Option<Seal>,
     counted: u64,
+    /// How many entries with outcomes it has.
+    outcomes: u64,
     decided: bool,
 }
 
@@ -106,10 +109,6 @@ impl Live {
     /// Sealed, or ended, and on its way to a result.
     pub(crate) fn is_decided(&self) -> bool {
         self.decided
-    }
-
-    fn outcomes(&self) -> u64 {
-        self.indexes.len() + self.stored.len() as u64
     }
 
     fn is_complete(&self) -> bool {
@@ -129,14 +128,29 @@ impl Live {
         }
     }
 
+    /// As [`insert`](Self::insert), for a span at once.
+    fn insert_span(&mut self, span: Span, failed: &[u32]) {
+        let new = failed.iter().filter(|index| !self.indexes.contains(**index)).count();
+        self.failed += new as u64;
+        self.indexes.insert_range(span.indexes());
+        self.counted = self.in_range();
+    }
+
+    fn in_range(&self) -> u64 {
+        let below = match &self.seal {
+            Some(seal) => seal.total.checked_sub(1).map_or(0, |last| self.indexes.rank(last)),
+            None => self.indexes.len(),
+        };
+        below + self.stored.len() as u64
+    }
+
     /// The first seal counts; the indexes over its total stop counting.
     fn seal(&mut self, seal: Seal) {
         if self.seal.is_some() {
             return;
         }
-        let below = seal.total.checked_sub(1).map_or(0, |last| self.indexes.rank(last));
-        self.counted = below + self.stored.len() as u64;
         self.seal = Some(seal);
+        self.counted = self.in_range();
     }
 }
 
@@ -165,7 +179,13 @@ impl Tally {
         }
         let state = match logged.event {
             Event::Outcome { id, failed } => {
+                live.outcomes += 1;
                 live.insert(id, failed);
+                live.is_complete().then_some(State::Complete)
+            }
+            Event::Outcomes { span, failed } => {
+                live.outcomes += 1;
+                live.insert_span(span, &failed);
                 live.is_complete().then_some(State::Complete)
             }
             Event::Sealed(seal) => {
@@ -183,7 +203,7 @@ impl Tally {
             cut: logged.seq,
             first: live.first,
             counted: live.counted,
-            outcomes: live.outcomes(),
+            entries: live.outcomes,
             started: live.started,
             finished: logged.at,
         })

@@ -2,7 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Reads a script: `2` an outcome, `2!` a failed one, `n2` one without an index, `/3` a seal,
+/// Reads a script: `2` an outcome, `2!` a failed one, `n2` one without an index, `2-3` those of three
+/// items from 2 on, `2-3!` the same of which the first failed, `/3` a seal,
 /// `x` an end, `.` something else. Returns the tally and the verdicts, in order.
 fn play(script: &str) -> (Tally, Vec<Verdict>) {
     let mut tally = Tally::default();
@@ -23,6 +24,10 @@ fn event(word: &str) -> Event {
         _ => {}
     }
     let plain = word.trim_end_matches('!');
+    if let Some(span) = Span::parse(plain) {
+        let failed = if word.ends_with('!') { vec![span.first()] } else { Vec::new() };
+        return Event::Outcomes { span, failed };
+    }
     let id = match plain.strip_prefix('n') {
         Some(n) => ItemId::Stored { sequence: n.parse().unwrap(), timestamp: 0 },
         None => ItemId::index(plain).unwrap(),
@@ -73,14 +78,27 @@ fn an_index_over_the_total_does_not_count() {
     undecided("0 5 6 /3 7");
     check("0 5 /2 1", State::Complete, 4, 2);
     let (_, verdicts) = play("0 5 /1");
-    assert_eq!((verdicts[0].counted, verdicts[0].outcomes), (1, 2));
-    assert!(!verdicts[0].counts(ItemId::Index(5)));
+    assert_eq!((verdicts[0].counted, verdicts[0].entries), (1, 2));
+    assert!(!in_range(verdicts[0].seal.as_ref(), ItemId::Index(5)));
 }
 
 #[test]
 fn items_without_index_count_too() {
     check("n1 n2 n1 /3 n7", State::Complete, 5, 3);
     check("n1 n2 n3 /2", State::Complete, 4, 3);
+}
+
+#[test]
+fn a_span_counts_as_its_items() {
+    check("0-3 /3", State::Complete, 2, 3);
+    check("/5 0-3 3-2", State::Complete, 3, 5);
+    check("1 0-2 /3 2", State::Complete, 4, 3);
+    check("2-4 0 /4 1", State::Complete, 4, 4);
+    undecided("0-3 1-2 /4 0-1 2");
+    assert_eq!(play("0-3! 0 0-3! 5!").0.get("g").unwrap().failed, 2);
+    assert_eq!(play("0 0-3! /9").0.get("g").unwrap().failed, 0);
+    let (tally, _) = play("0-3 2-4 7 n1 /5");
+    assert_eq!(tally.get("g").unwrap().counted(), 6);
 }
 
 #[test]
@@ -151,7 +169,7 @@ proptest! {
     #[test]
     fn agrees_with_the_plain_model(
         total in 0u32..12,
-        entries in prop::collection::vec((0u32..16, any::<bool>()), 0..60),
+        entries in prop::collection::vec((0u32..16, 1u32..5, any::<bool>()), 0..60),
         sealed_at in 0usize..60,
     ) {
         let mut tally = Tally::default();
@@ -164,9 +182,12 @@ proptest! {
                 seq
             };
             let mut last = None;
-            if let Some((index, failed)) = entries.get(step) {
-                seen.insert(*index);
-                last = Some(take(Event::Outcome { id: ItemId::Index(*index), failed: *failed }));
+            if let Some((index, count, failed)) = entries.get(step) {
+                seen.extend(*index..*index + *count);
+                last = Some(take(match Span::new(*index, *count) {
+                    Some(span) if *count > 1 => Event::Outcomes { span, failed: vec![*index] },
+                    _ => Event::Outcome { id: ItemId::Index(*index), failed: *failed },
+                }));
             }
             let complete = |seen: &HashSet<u32>| (0..total).all(|index| seen.contains(&index));
             if let Some(seq) = last.filter(|_| sealed && complete(&seen)) {

@@ -65,15 +65,19 @@ impl Encoding {
         Ok(bytes)
     }
 
-    /// Writes one value behind what is there; what it wrote of one that can't be written stays.
+    /// Writes one value behind what the bytes hold. After an error a part of it may be there.
     pub fn encode_into<T: Serialize + ?Sized>(
         self,
         value: &T,
         bytes: &mut Vec<u8>,
     ) -> Result<(), Error> {
         match self {
-            Encoding::Cbor => ciborium::into_writer(value, bytes).map_err(|e| e.to_string()),
-            Encoding::Json => serde_json::to_writer(bytes, value).map_err(|e| e.to_string()),
+            Encoding::Cbor => {
+                ciborium::into_writer(value, bytes).map_err(|error| error.to_string())
+            }
+            Encoding::Json => {
+                serde_json::to_writer(bytes, value).map_err(|error| error.to_string())
+            }
         }
         .map_err(|reason| problem("the value", reason))
     }

@@ -6,21 +6,22 @@ use std::time::Duration;
 
 use jetiter_config::broker::Broker;
 use jetiter_config::crash_point;
-use jetiter_config::names::{Entry as Key, Mark};
+use jetiter_config::names::{Entry as Key, Mark, Span};
 use jetiter_config::settings;
 use jetiter_config::wire::{self, End, Progress, State, Summary};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::buffer::Buffer;
+use super::buffer::{Batch, Buffer};
 use super::chore::{Chore, Done, remove_orphans};
 use super::cleaner::{Cleaner, Dead, Purge};
-use super::collation::{Collated, Collation, Failed};
+use super::collation::{Collated, Collation, Failed, Kept};
+use super::drafting::Drafts;
 use super::follower::{Entry, Followed, Follower};
 use super::full::FullAlarm;
 use super::lease::Held;
-use super::outcome::Stored;
+use super::outcome::{Of, Stored};
 use crate::error::Error;
 use crate::patience::Patience;
 use crate::tally::{Event, Logged, Tally, Verdict};
@@ -37,7 +38,7 @@ const REST: u32 = 4;
 /// A decided group on its way to a result.
 struct Decided {
     verdict: Verdict,
-    kept: Option<Vec<Stored>>,
+    kept: Kept,
     look_first: bool,
     at: Instant,
 }
@@ -55,6 +56,7 @@ pub(super) struct Active {
     follower: Follower,
     pub(super) tally: Tally,
     buffer: Buffer,
+    drafts: Drafts,
     cleaner: Cleaner,
     waiting: VecDeque<Decided>,
     collations: JoinSet<Ended>,
@@ -80,6 +82,7 @@ impl Active {
             follower: Follower::new(broker),
             tally: Tally::default(),
             buffer: Buffer::new(settings.buffer),
+            drafts: Drafts::new(broker, settings.chunk),
             cleaner: Cleaner::default(),
             waiting: VecDeque::new(),
             collations: JoinSet::new(),
@@ -107,7 +110,8 @@ impl Active {
             // was about to finish, also where the id belongs to another group by now.
             self.held.is_sure().await;
             tokio::select! {
-                followed = self.follower.next() => self.follow(followed),
+                followed = self.follower.next(), if !self.buffer.is_full() => self.follow(followed),
+                () = self.buffer.freed(), if self.buffer.is_full() => {}
                 Some(Ok(ended)) = self.collations.join_next() => {
                     if let Err(error) = self.end(ended).await {
                         return error;
@@ -157,27 +161,39 @@ impl Active {
             self.begin(Chore::Unmark { subject, seq });
             Event::Other
         });
-        let is_outcome = matches!(event, Event::Outcome { .. });
-        if let (true, Key::Outcome(id)) = (is_outcome, key) {
-            let decided = self.tally.get(group).is_some_and(|live| live.is_decided());
-            if !decided {
-                self.buffer.keep(group, Stored::of(id, &message));
-            }
+        let of = match key {
+            Key::Outcome(id) => Some(Of::Item(id)),
+            Key::Outcomes(span) => Some(Of::Items(span)),
+            Key::Try(..) | Key::Mark(_) => None,
+        };
+        let is_decided = || self.tally.get(group).is_some_and(|live| live.is_decided());
+        if let Some(of) = of.filter(|_| !is_decided()) {
+            let ripe = self.buffer.keep(group, &Stored::read(of, &message));
+            self.write(ripe);
         }
         let verdict = self.tally.take(Logged { seq, at, group, event });
         match verdict {
             Some(verdict) => {
-                let kept = self.buffer.take(group);
-                // Nothing kept and nothing to read: an empty group.
-                let kept = if verdict.outcomes == 0 { Some(Vec::new()) } else { kept };
+                let drafting = self.drafts.take(group);
+                // Neither drafted nor kept: an empty group.
+                let batch = self.buffer.take(group).unwrap_or_else(|| self.buffer.nothing());
+                let kept = Kept { drafting, batch: Some(batch) };
                 let look_first = self.follower.is_replay(verdict.first);
                 let at = Instant::now();
                 self.waiting.push_back(Decided { verdict, kept, look_first, at });
             }
-            None if is_outcome && !self.changed.contains(group) => {
+            None if of.is_some() && !self.changed.contains(group) => {
                 self.changed.insert(group.to_owned());
             }
             None => {}
+        }
+    }
+
+    /// Writes outcomes of live groups that need not, or can't, stay in memory.
+    fn write(&mut self, ripe: Vec<(String, Batch)>) {
+        for (group, batch) in ripe {
+            let seal = self.tally.get(&group).and_then(|live| live.seal.as_ref());
+            self.drafts.add(&group, batch, seal);
         }
     }
 
@@ -233,6 +249,7 @@ impl Active {
     /// The group's entries are of no use any more.
     pub(super) fn bury(&mut self, group: &str) {
         self.buffer.take(group);
+        self.drafts.take(group);
         self.verified.remove(group);
         self.short.remove(group);
         self.changed.remove(group);
@@ -253,6 +270,7 @@ impl Active {
         self.tally = Tally::default();
         self.cleaner = Cleaner::default();
         self.buffer.clear();
+        self.drafts.clear();
         self.changed.clear();
         self.verified.clear();
         self.short.clear();
@@ -324,7 +342,11 @@ fn event(key: Key, message: &async_nats::Message) -> Option<Event> {
             let failed = wire::is_failed(message.headers.as_ref());
             return Some(Event::Outcome { id, failed });
         }
-        Key::Outcomes(_) | Key::Try(..) | Key::Mark(Mark::Done) => return Some(Event::Other),
+        Key::Outcomes(span) => {
+            let failed = failed_ones(span, message);
+            return Some(Event::Outcomes { span, failed });
+        }
+        Key::Try(..) | Key::Mark(Mark::Done) => return Some(Event::Other),
         Key::Mark(Mark::Seal) => serde_json::from_slice(&message.payload).map(Event::Sealed),
         Key::Mark(Mark::End) => {
             let end = serde_json::from_slice::<End>(&message.payload).ok()?;
@@ -335,17 +357,37 @@ fn event(key: Key, message: &async_nats::Message) -> Option<Event> {
     read.ok()
 }
 
+/// Which of several items failed. Only an entry that says that it holds an error is read for it.
+fn failed_ones(span: Span, message: &async_nats::Message) -> Vec<u32> {
+    if !wire::is_failed(message.headers.as_ref()) {
+        return Vec::new();
+    }
+    match Stored::read(Of::Items(span), message).values(span) {
+        Ok((_, outcomes)) => {
+            let failed = |at: &usize| outcomes.value(*at).is_err();
+            span.indexes().zip(0..).filter(|(_, at)| failed(at)).map(|(index, _)| index).collect()
+        }
+        Err(_) => span.indexes().collect(),
+    }
+}
+
 /// Collates until it is done: storage that is out of reach comes back.
 async fn collate(collation: Collation, decided: Decided, patience: Patience) -> Ended {
-    let Decided { verdict, kept, mut look_first, .. } = decided;
+    let Decided { verdict, mut kept, mut look_first, .. } = decided;
     let mut pause = Duration::from_millis(100);
     crash_point("collator.decided");
     loop {
-        let mut collated = collation.run(&verdict, kept.as_deref(), look_first).await;
+        let mut collated = collation.run(&verdict, &mut kept, look_first).await;
         // A collator before this one may have left chunks. They go before the group's keys, which
         // lead a successor to them.
-        if let Ok(Collated::Committed { summary, leftovers }) = &collated
-            && (look_first || *leftovers)
+        let standing = match &collated {
+            Ok(Collated::Committed { summary, leftovers }) if look_first || *leftovers => {
+                Some(summary)
+            }
+            Ok(Collated::Conflict(winner)) if look_first => winner.as_ref(),
+            _ => None,
+        };
+        if let Some(summary) = standing
             && let Err(error) = remove_orphans(&collation.broker, summary).await
         {
             collated = Err(Failed::Again(format!("chunks may be left: {error}")));

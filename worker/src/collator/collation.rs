@@ -6,18 +6,17 @@ use async_nats::jetstream::object_store::ObjectInfo;
 use jetiter_config::broker::Broker;
 use jetiter_config::crash_point;
 use jetiter_config::names::Entry as Key;
-use jetiter_config::wire::{self, Seal, Summary};
+use jetiter_config::wire::{Seal, Summary};
 use tokio::time::Instant;
 
-use super::draft::Draft;
+use super::buffer::Batch;
+use super::draft::{Draft, Manner};
+use super::drafting::Drafting;
 use super::follower::{position, read_from};
-use super::outcome::Stored;
-use super::upload::Upload;
+use super::outcome::{Of, Stored};
 use crate::pull::Pulled;
 use crate::tally::Verdict;
 
-/// How much longer chunks are kept than the metadata that leads to them.
-const CHUNK_MARGIN: Duration = Duration::from_secs(600);
 /// How many outcomes may be on their way when a group is read again.
 const WINDOW: usize = 2048;
 /// How long the log may stay silent before the reading of a group is given up.
@@ -51,10 +50,17 @@ pub(crate) enum Collated {
     Void,
 }
 
+/// What there is of a decided group's outcomes outside the log.
+#[derive(Default)]
+pub(crate) struct Kept {
+    pub(super) drafting: Option<Drafting>,
+    pub(super) batch: Option<Batch>,
+}
+
 /// It says nothing but what a result says too.
 fn is_bare(verdict: &Verdict, result: &Summary) -> bool {
     let same = |seal: &Seal| Some(seal.total) == result.total;
-    verdict.outcomes == 0 && verdict.seal.as_ref().is_none_or(same)
+    verdict.entries == 0 && verdict.seal.as_ref().is_none_or(same)
 }
 
 /// Why a collation has to be made again.
@@ -78,13 +84,13 @@ impl From<String> for Failed {
 }
 
 impl Collation {
-    /// Brings a decided group to its committed result, its done mark and its notice. `kept` are
-    /// its outcomes, where they are still in memory; `look_first` asks for a result that another
+    /// Brings a decided group to its committed result, its done mark and its notice. `kept` is
+    /// what there is of its outcomes outside the log; `look_first` asks for a result that another
     /// collator may have committed.
     pub(crate) async fn run(
         &self,
         verdict: &Verdict,
-        kept: Option<&[Stored]>,
+        kept: &mut Kept,
         look_first: bool,
     ) -> Result<Collated, Failed> {
         let found = if look_first { self.committed(&verdict.group).await? } else { None };
@@ -123,58 +129,63 @@ impl Collation {
         }
     }
 
-    async fn write(&self, verdict: &Verdict, kept: Option<&[Stored]>) -> Result<Collated, Failed> {
-        let mut draft = self.draft(verdict);
-        let nuids = [draft.list.nuid().to_owned(), draft.records.nuid().to_owned()];
-        if let Err(failed) = self.fill(verdict, kept, &mut draft).await {
-            // Nothing is committed yet: the next try begins with chunks of its own.
-            self.remove_chunks(&nuids).await;
-            return Err(failed);
-        }
+    async fn write(&self, verdict: &Verdict, kept: &mut Kept) -> Result<Collated, Failed> {
+        let draft = match self.drafted(verdict, kept).await? {
+            Some(draft) => draft,
+            None => self.fill(verdict, kept).await?,
+        };
+        let nuids = draft.nuids();
         let collated = self.commit(verdict, draft).await?;
         // Whoever wrote the result that stands looked for others' chunks before these came.
         let is_ours = matches!(&collated, Collated::Committed { summary, .. }
             if summary.records.starts_with(&nuids[1]));
         if !is_ours {
-            self.remove_chunks(&nuids).await;
+            remove_chunks(&self.broker, &nuids).await;
         }
         Ok(collated)
     }
 
-    async fn fill(
-        &self,
-        verdict: &Verdict,
-        kept: Option<&[Stored]>,
-        draft: &mut Draft,
-    ) -> Result<(), Failed> {
-        draft.list.write(draft.encoding.list_open()).await?;
-        draft.records.write(draft.encoding.list_open()).await?;
-        match kept {
-            Some(kept) => {
-                for stored in kept {
-                    draft.add(verdict, stored).await?;
-                }
-            }
-            None => self.read_again(verdict, draft).await?,
+    /// The draft that was written while the group was live, if it came out as decided.
+    async fn drafted(&self, verdict: &Verdict, kept: &mut Kept) -> Result<Option<Draft>, Failed> {
+        let Some(drafting) = kept.drafting.take() else {
+            return Ok(None);
+        };
+        let Some(draft) = drafting.finish(kept.batch.take()).await else {
+            return Ok(None);
+        };
+        if draft.is_as_decided(verdict) {
+            return self.counts(verdict, draft).await.map(Some);
         }
-        match draft.ok + draft.failed {
-            found if found == verdict.counted => Ok(()),
-            found => Err(Failed::Mismatch { found, counted: verdict.counted }),
-        }
+        tracing::debug!(group = verdict.group, "sealed otherwise than guessed: read again");
+        remove_chunks(&self.broker, &draft.nuids()).await;
+        Ok(None)
     }
 
-    fn draft(&self, verdict: &Verdict) -> Draft {
-        let keep = verdict.seal.as_ref().and_then(|seal| seal.keep_ms);
-        let ttl = keep.map(|keep| wire::ttl(Duration::from_millis(keep) + CHUNK_MARGIN));
-        Draft {
-            list: Upload::begin(&self.broker, &verdict.group, self.chunk, ttl.clone()),
-            records: Upload::begin(&self.broker, &verdict.group, self.chunk, ttl),
-            encoding: verdict.seal.as_ref().map(|seal| seal.encoding).unwrap_or_default(),
-            ok: 0,
-            failed: 0,
-            extra: 0,
-            extra_records: Vec::new(),
+    /// A new draft, from memory or from the log.
+    async fn fill(&self, verdict: &Verdict, kept: &Kept) -> Result<Draft, Failed> {
+        let seal = verdict.seal.clone();
+        let manner = Manner::of(seal.as_ref());
+        let mut draft = Draft::begin(&self.broker, &verdict.group, self.chunk, seal, manner);
+        let filled = match &kept.batch {
+            Some(batch) => draft.add_all(batch).await,
+            None => self.read_again(verdict, &mut draft).await,
+        };
+        if let Err(failed) = filled {
+            // Nothing is committed yet: the next try begins with chunks of its own.
+            remove_chunks(&self.broker, &draft.nuids()).await;
+            return Err(failed);
         }
+        self.counts(verdict, draft).await
+    }
+
+    /// No commit unless the positions written are what the tally counted.
+    async fn counts(&self, verdict: &Verdict, draft: Draft) -> Result<Draft, Failed> {
+        let (found, counted) = (draft.counted(), verdict.counted);
+        if found == counted {
+            return Ok(draft);
+        }
+        remove_chunks(&self.broker, &draft.nuids()).await;
+        Err(Failed::Mismatch { found, counted })
     }
 
     /// Reads the group's outcomes up to the cut from the log again.
@@ -182,7 +193,7 @@ impl Collation {
         let ns = &self.broker.namespace;
         let filter = ns.outcomes_filter(&verdict.group);
         let mut pull = read_from(&self.broker, &ns.cache_stream(), filter, verdict.first).await?;
-        let (mut left, mut delivered, mut silent) = (verdict.outcomes, 0, 0);
+        let (mut left, mut delivered, mut silent) = (verdict.entries, 0, 0);
         while left > 0 {
             let room = WINDOW.min(left as usize);
             let message = match pull.next(room).await {
@@ -205,19 +216,23 @@ impl Collation {
             if entry.seq > verdict.cut {
                 break;
             }
-            if let Some((_, Key::Outcome(id))) = ns.parse_entry(&entry.message.subject) {
-                draft.add(verdict, &Stored::of(id, &entry.message)).await?;
-                left -= 1;
-            }
+            let of = match ns.parse_entry(&entry.message.subject) {
+                Some((_, Key::Outcome(id))) => Of::Item(id),
+                Some((_, Key::Outcomes(span))) => Of::Items(span),
+                _ => continue,
+            };
+            draft.add(&Stored::read(of, &entry.message)).await?;
+            left -= 1;
         }
         Ok(())
     }
+}
 
-    async fn remove_chunks(&self, nuids: &[String]) {
-        let ns = &self.broker.namespace;
-        for nuid in nuids {
-            let subject = ns.chunk_subject(nuid);
-            self.broker.purge(&ns.results_stream(), Some(&subject), None).await.ok();
-        }
+/// Removes the chunks of uploads that no metadata names.
+pub(super) async fn remove_chunks(broker: &Broker, nuids: &[String]) {
+    let ns = &broker.namespace;
+    for nuid in nuids {
+        let subject = ns.chunk_subject(nuid);
+        broker.purge(&ns.results_stream(), Some(&subject), None).await.ok();
     }
 }

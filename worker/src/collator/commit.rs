@@ -9,7 +9,7 @@ use jetiter_config::crash_point;
 use jetiter_config::names::{Entry as Key, Mark, records_object};
 use jetiter_config::wire::{self, Summary};
 
-use super::collation::{Collated, Collation, Failed};
+use super::collation::{Collated, Collation, Failed, remove_chunks};
 use super::draft::Draft;
 use super::upload::Uploaded;
 use crate::tally::Verdict;
@@ -39,25 +39,26 @@ enum Claim<'a> {
 
 impl Collation {
     /// Finishes both uploads and publishes the list's metadata: the commit.
-    pub(super) async fn commit(
-        &self,
-        verdict: &Verdict,
-        mut draft: Draft,
-    ) -> Result<Collated, Failed> {
-        draft.close().await?;
+    pub(super) async fn commit(&self, verdict: &Verdict, draft: Draft) -> Result<Collated, Failed> {
+        let (encoding, ok, failed, extra) =
+            (draft.manner.encoding, draft.ok, draft.failed, draft.extra);
+        let nuids = draft.nuids();
+        let finished = draft.finish().await;
+        if finished.is_err() {
+            remove_chunks(&self.broker, &nuids).await;
+        }
         // The records' chunks are whole before the list's metadata names them: whoever finds the
         // one can publish the other.
-        let records = draft.records.finish().await?;
-        let list = draft.list.finish().await?;
+        let (list, records) = finished?;
         let seal = verdict.seal.as_ref();
         let summary = Summary {
             group: verdict.group.clone(),
             state: verdict.state,
-            encoding: draft.encoding,
+            encoding,
             total: seal.map(|seal| seal.total),
-            ok: draft.ok,
-            failed: draft.failed,
-            extra: draft.extra,
+            ok,
+            failed,
+            extra,
             function: seal.and_then(|seal| seal.function.clone()),
             label: seal.and_then(|seal| seal.label.clone()),
             keep_ms: seal.and_then(|seal| seal.keep_ms),

@@ -6,7 +6,7 @@ use jetiter_config::encoding::Encoding;
 use jetiter_config::names::ItemId;
 use jetiter_config::wire::{ItemError, Record};
 
-use super::outcome::Stored;
+use super::outcome::{Of, Stored, record};
 use super::upload::Uploaded;
 
 /// What a list holds for a message in the cache, and its record.
@@ -15,9 +15,9 @@ pub fn outcome(
     message: &Message,
     list: Encoding,
 ) -> (Result<Bytes, ItemError>, Record) {
-    let stored = Stored::of(id, message);
-    let value = stored.value(list);
-    let record = stored.record(value.as_ref().err().cloned());
+    let stored = Stored::read(Of::Item(id), message);
+    let value = stored.value(list).map(|value| Bytes::copy_from_slice(&value));
+    let record = record(id, &stored.run(), value.as_ref().err().cloned());
     (value, record)
 }
 

@@ -7,6 +7,7 @@ mod cleaner;
 mod collation;
 mod commit;
 mod draft;
+mod drafting;
 mod follower;
 mod full;
 #[cfg(feature = "fuzzing")]

@@ -4,19 +4,24 @@
 //! leaves the metadata to its caller: publishing that is the commit.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::context::PublishAckFuture;
 use async_nats::jetstream::object_store::{ObjectInfo, ObjectOptions};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use jetiter_config::broker::Broker;
+use jetiter_config::encoding::Encoding;
 use jetiter_config::{crash_point, wire};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 /// How many chunks may be unacknowledged.
-const WINDOW: usize = 16;
+const WINDOW: usize = 8;
+/// How much longer chunks are kept than the metadata that leads to them.
+const CHUNK_MARGIN: Duration = Duration::from_secs(600);
 
 /// An upload under way.
 pub(crate) struct Upload {
@@ -25,7 +30,7 @@ pub(crate) struct Upload {
     subject: String,
     chunk: usize,
     ttl: Option<String>,
-    buffer: BytesMut,
+    buffer: Vec<u8>,
     digest: Sha256,
     size: usize,
     chunks: usize,
@@ -42,8 +47,14 @@ pub(crate) struct Uploaded {
 }
 
 impl Upload {
-    /// Begins an upload for a group. `ttl` is how long the server keeps each chunk.
-    pub(crate) fn begin(broker: &Broker, group: &str, chunk: usize, ttl: Option<String>) -> Upload {
+    /// Begins an upload for a group, of a result that is kept for so many milliseconds.
+    pub(crate) fn begin(
+        broker: &Broker,
+        group: &str,
+        chunk: usize,
+        keep_ms: Option<u64>,
+    ) -> Upload {
+        let ttl = keep_ms.map(|keep| wire::ttl(Duration::from_millis(keep) + CHUNK_MARGIN));
         let nuid =
             format!("{group}.{}", broker.client.new_inbox().rsplit('.').next().unwrap_or("0"));
         Upload {
@@ -52,11 +63,11 @@ impl Upload {
             nuid,
             chunk,
             ttl,
-            buffer: BytesMut::with_capacity(chunk),
+            buffer: Vec::new(),
             digest: Sha256::new(),
             size: 0,
             chunks: 0,
-            in_flight: VecDeque::with_capacity(WINDOW),
+            in_flight: VecDeque::new(),
         }
     }
 
@@ -65,26 +76,34 @@ impl Upload {
         &self.nuid
     }
 
-    /// Adds bytes. An error makes the whole upload void: a chunk sent again would stand behind
-    /// later ones.
-    pub(crate) async fn write(&mut self, mut bytes: &[u8]) -> Result<(), String> {
-        while !bytes.is_empty() {
-            let room = self.chunk - self.buffer.len();
-            let (now, later) = bytes.split_at(room.min(bytes.len()));
-            self.buffer.extend_from_slice(now);
-            bytes = later;
-            if self.buffer.len() == self.chunk {
-                self.send().await?;
-            }
+    /// Adds bytes; nothing is sent yet.
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Adds a value that neither encoding can refuse.
+    pub(crate) fn write_value(&mut self, encoding: Encoding, value: &impl Serialize) {
+        encoding.encode_into(value, &mut self.buffer).ok();
+    }
+
+    /// Sends what fills chunks. An error makes the whole upload void: a chunk sent again would
+    /// stand behind later ones.
+    pub(crate) async fn send_full(&mut self) -> Result<(), String> {
+        while self.buffer.len() >= self.chunk {
+            self.send().await?;
         }
         Ok(())
     }
 
+    /// Sends what is held back to fill a chunk.
+    pub(crate) async fn flush(&mut self) -> Result<(), String> {
+        if self.buffer.is_empty() { Ok(()) } else { self.send().await }
+    }
+
     /// Sends the rest and waits for every chunk's acknowledgement.
     pub(crate) async fn finish(mut self) -> Result<Uploaded, String> {
-        if !self.buffer.is_empty() {
-            self.send().await?;
-        }
+        self.send_full().await?;
+        self.flush().await?;
         while !self.in_flight.is_empty() {
             self.acknowledged().await?;
         }
@@ -100,8 +119,8 @@ impl Upload {
         if self.in_flight.len() >= WINDOW {
             self.acknowledged().await?;
         }
-        let chunk: Bytes = self.buffer.split().freeze();
-        self.buffer.reserve(self.chunk);
+        let later = self.buffer.split_off(self.chunk.min(self.buffer.len()));
+        let chunk = Bytes::from(std::mem::replace(&mut self.buffer, later));
         self.digest.update(&chunk);
         self.size += chunk.len();
         self.chunks += 1;
