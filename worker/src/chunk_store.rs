@@ -100,7 +100,9 @@ impl Executor {
         }
         let written = writer.finish(self.name.clone());
         let (run, payload) = written.map_err(|error| error.to_string())?;
-        let headers = wire::outcome_headers(encoding, &run, false);
+        // The collator reads an entry that says so for the errors in it, to tell of them at once.
+        let failed = part.iter().any(|one| one.outcome.is_err());
+        let headers = || wire::outcome_headers(encoding, &run, failed);
         self.put(held.position, &held.item, Entry::Outcomes(span), headers, payload.into()).await
     }
 }

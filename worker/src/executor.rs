@@ -106,16 +106,19 @@ impl Executor {
             return;
         };
         let grip = self.hand.take(arrival.item.clone(), reply, arrival.position);
+        // A thousand wait here at once: what is not needed any more goes, and what is seldom needed
+        // has memory of its own.
+        drop(message);
         crash_point("worker.taken");
         let (retries, delivered) = (arrival.retries, arrival.delivered);
         if let Some(span) = arrival.span {
             let given = Given { span, retries, delivered, fault: arrival.fault };
-            return match self.run_chunk(&grip.held, given).await {
+            return match Box::pin(self.run_chunk(&grip.held, given)).await {
                 End::Stored => self.ack(&grip.held).await,
                 End::HandBack => self.hand_back(&grip.held).await,
             };
         }
-        if delivered > 1 && self.is_stored(&arrival.item).await {
+        if delivered > 1 && Box::pin(self.is_stored(&arrival.item)).await {
             // Somebody stored its outcome and died before the ack: running it again would be
             // work for nothing.
             return self.ack(&grip.held).await;
@@ -223,11 +226,23 @@ impl Executor {
         suspicion: Suspicion,
     ) -> Result<Turn, NoTurn> {
         let slot = self.slot(1).await.ok_or(NoTurn::Stopping)?;
+        match suspicion {
+            Suspicion::None => Ok(Turn { slot, begin: None, alone: false }),
+            suspicion => Box::pin(self.counted_turn(slot, item, retries, suspicion)).await,
+        }
+    }
+
+    async fn counted_turn(
+        &self,
+        slot: OwnedSemaphorePermit,
+        item: &Item,
+        retries: u32,
+        suspicion: Suspicion,
+    ) -> Result<Turn, NoTurn> {
         let limit = retries.saturating_add(self.settings.begins).saturating_add(1);
         let begin = match suspicion {
-            Suspicion::None => return Ok(Turn { slot, begin: None, alone: false }),
             Suspicion::OnlyFailed(next) => self.count_begin(item, next, limit).await,
-            Suspicion::Suspect => self.count_begin(item, 1, 1).await,
+            Suspicion::None | Suspicion::Suspect => self.count_begin(item, 1, 1).await,
         };
         if begin.is_some() {
             return Ok(Turn { slot, begin, alone: false });
@@ -246,7 +261,7 @@ impl Executor {
         let item = &grip.held.item;
         let suspicion = match suspect {
             false => Suspicion::None,
-            true if self.has_only_failed(item, retries).await => {
+            true if Box::pin(self.has_only_failed(item, retries)).await => {
                 Suspicion::OnlyFailed(item.attempt)
             }
             true => Suspicion::Suspect,
@@ -314,20 +329,27 @@ impl Executor {
     /// Stores one item's outcome.
     pub(crate) async fn keep(&self, position: u64, item: &Item, outcome: Outcome, ran: Ran) {
         let run = self.run_of(ran);
-        let put = |payload: Vec<u8>, failed: bool| {
-            let headers = wire::outcome_headers(item.encoding, &run, failed);
-            self.put(position, item, Entry::Outcome(item.id), headers, payload.into())
-        };
         let error = match self.fitting(outcome) {
             Err(error) => error,
             Ok(value) => {
-                let bytes = value.len();
-                let Err(reason) = put(value, false).await else { return };
+                let (bytes, entry) = (value.len(), Entry::Outcome(item.id));
+                let headers = || wire::outcome_headers(item.encoding, &run, false);
+                let put = self.put(position, item, entry, headers, value.into()).await;
+                let Err(reason) = put else { return };
                 let message = format!("the value has {bytes} bytes: {reason}");
                 ItemError::new(ErrorKind::TooLarge, message)
             }
         };
-        while let Err(reason) = put(error_bytes(item.encoding, &error), true).await {
+        Box::pin(self.keep_error(position, item, &error, &run)).await;
+    }
+
+    async fn keep_error(&self, position: u64, item: &Item, error: &ItemError, run: &Run) {
+        let put = || {
+            let headers = || wire::outcome_headers(item.encoding, run, true);
+            let payload = error_bytes(item.encoding, error);
+            self.put(position, item, Entry::Outcome(item.id), headers, payload.into())
+        };
+        while let Err(reason) = put().await {
             tracing::warn!(group = %item.group, item = %item.id, reason, "an error is not stored");
             sleep(pause()).await;
         }
@@ -353,13 +375,13 @@ impl Executor {
         position: u64,
         item: &Item,
         entry: Entry,
-        headers: async_nats::HeaderMap,
+        headers: impl Fn() -> async_nats::HeaderMap,
         payload: Bytes,
     ) -> Result<(), String> {
         let place = self.room.place(position, payload.len());
         loop {
             place.turn().await;
-            match self.store_once(item, entry, payload.clone(), headers.clone()).await {
+            match self.store_once(item, entry, payload.clone(), headers()).await {
                 Ok(()) | Err(Refusal::Already) => {
                     crash_point("worker.stored");
                     return Ok(());
