@@ -98,9 +98,10 @@ impl Executor {
             let outcome = one.outcome.as_deref().map_err(ItemError::clone);
             writer.push(outcome, one.ran);
         }
+        let failed = writer.has_errors();
         let written = writer.finish(self.name.clone());
         let (run, payload) = written.map_err(|error| error.to_string())?;
-        let headers = wire::outcome_headers(encoding, &run, false);
+        let headers = wire::outcome_headers(encoding, &run, failed);
         self.put(held.position, &held.item, Entry::Outcomes(span), headers, payload.into()).await
     }
 }
