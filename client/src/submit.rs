@@ -5,8 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::context::{PublishError, PublishErrorKind};
-use async_nats::jetstream::{self, ErrorCode};
 use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{Stream, StreamExt};
@@ -214,26 +212,24 @@ impl Submission<'_> {
         let mut first_try = true;
         loop {
             let (subject, headers, payload) = message();
-            let sent = self.broker.publish(subject, headers, payload).await;
-            let error = match sent {
-                Ok(waiting) => match waiting.await {
-                    Ok(ack) if ack.duplicate => return Ok(Stored::Duplicate { first_try }),
-                    Ok(_) => return Ok(Stored::New),
-                    Err(error) => error,
-                },
-                Err(error) => error,
+            let sent = match self.broker.publish(subject, headers, payload).await {
+                Ok(publishing) => publishing.await,
+                Err(refusal) => Err(refusal),
             };
-            let reason = match error.kind() {
-                PublishErrorKind::StreamNotFound => {
-                    format!("no stream takes it ({error}): `jetiter init` makes it")
-                }
-                _ if is_full(&error) => format!(
-                    "the items stream is full ({error}): start workers, or raise \
+            let refusal = match sent {
+                Ok(stored) if stored.duplicate => return Ok(Stored::Duplicate { first_try }),
+                Ok(_) => return Ok(Stored::New),
+                Err(refusal) => refusal,
+            };
+            let reason = match &refusal {
+                Refusal::NoStream => format!("{refusal}: `jetiter init` makes it"),
+                Refusal::Full(reason) => format!(
+                    "the items stream is full ({reason}): start workers, or raise \
                      assets.items_max_bytes (jetiter init)"
                 ),
-                _ => error.to_string(),
+                _ => refusal.to_string(),
             };
-            let hopeless = matches!(Refusal::of(error), Refusal::TooLarge(_));
+            let hopeless = matches!(refusal, Refusal::TooLarge(_));
             if hopeless || began.elapsed() > self.window.patience {
                 let what = index.map_or("the seal".to_owned(), |index| format!("item {index}"));
                 return Err(Error::NotStored { what, waited: began.elapsed(), reason });
@@ -248,15 +244,6 @@ impl Submission<'_> {
             pause = (pause * 2).min(Duration::from_secs(1));
         }
     }
-}
-
-/// Whether the stream's limit, or the server's, is reached.
-fn is_full(error: &PublishError) -> bool {
-    let source = std::error::Error::source(error);
-    source.and_then(|source| source.downcast_ref::<jetstream::Error>()).is_some_and(|error| {
-        [ErrorCode::STREAM_STORE_FAILED, ErrorCode::INSUFFICIENT_RESOURCES]
-            .contains(&error.error_code())
-    })
 }
 
 /// Refuses an argument that no message can carry.
