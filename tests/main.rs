@@ -111,6 +111,8 @@ mod workers;
 
 /// Many arguments in one message.
 mod chunks;
+/// The same, as the protocol tells it to other languages.
+mod chunks_plain;
 
 /// Ids used again, functions that never end, retries taken for poison.
 mod attacks;

@@ -32,6 +32,8 @@ pub(crate) struct Chunk {
     pub(crate) moved: Notify,
     /// What had ended was taken.
     taken: Notify,
+    /// The driver got a slot back.
+    returned: Notify,
 }
 
 #[derive(Default)]
@@ -53,6 +55,14 @@ struct State {
     bytes: usize,
 }
 
+/// Where the driver's slot is.
+pub(crate) enum Slot {
+    Here,
+    /// Items of this chunk run in it.
+    InUse,
+    Nowhere,
+}
+
 /// An item that has run.
 pub(crate) struct Ended {
     pub(crate) offset: u32,
@@ -71,7 +81,16 @@ impl Chunk {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let epoch = (Instant::now(), now.as_millis() as u64);
         let state = Mutex::new(State { waiting, ..State::default() });
-        Chunk { item, span, parts, epoch, state, moved: Notify::new(), taken: Notify::new() }
+        Chunk {
+            item,
+            span,
+            parts,
+            epoch,
+            state,
+            moved: Notify::new(),
+            taken: Notify::new(),
+            returned: Notify::new(),
+        }
     }
 
     /// The item at an offset.
@@ -106,9 +125,19 @@ impl Chunk {
         Some(state.driver)
     }
 
-    /// Whether this driver has a slot to begin an item in.
-    pub(crate) fn has_slot(&self) -> bool {
-        self.state().slot.is_some()
+    /// Whether the driver has a slot to begin an item in.
+    pub(crate) fn slot(&self) -> Slot {
+        let state = self.state();
+        match state.slot {
+            Some(_) => Slot::Here,
+            None if state.running.is_empty() => Slot::Nowhere,
+            None => Slot::InUse,
+        }
+    }
+
+    /// Waits until one of those that run has ended, and its slot is the driver's.
+    pub(crate) async fn returned(&self) {
+        self.returned.notified().await;
     }
 
     /// Gives the driver a slot; who was replaced needs none.
@@ -176,8 +205,9 @@ impl Chunk {
     pub(crate) fn end(&self, offset: u32, outcome: Outcome) {
         let mut state = self.state();
         // Else it was given up.
-        if let Some((began, _slot)) = state.running.remove(&offset) {
+        if let Some((began, slot)) = state.running.remove(&offset) {
             self.push(&mut state, offset, outcome, began, Instant::now());
+            self.release(&mut state, slot);
         }
         drop(state);
         self.moved.notify_one();
@@ -198,12 +228,23 @@ impl Chunk {
             state.driving = false;
         }
         // Its thread is lost, its slot is not.
-        let aside = state.running.extract_if(|_, (began, _)| is_over(*began));
-        stuck.extend(aside.map(|(offset, (began, _slot))| (offset, began)));
+        let aside: Vec<_> = state.running.extract_if(|_, (began, _)| is_over(*began)).collect();
+        for (offset, (began, slot)) in aside {
+            stuck.push((offset, began));
+            self.release(&mut state, slot);
+        }
         for (offset, began) in &stuck {
             self.push(&mut state, *offset, Err(timed_out(self.item.timeout)), *began, now);
         }
         stuck.len()
+    }
+
+    /// A slot is free: the driver goes first, so that chunks are worked off one after another.
+    fn release(&self, state: &mut State, slot: OwnedSemaphorePermit) {
+        if state.driving && state.slot.is_none() {
+            state.slot = Some(slot);
+            self.returned.notify_one();
+        }
     }
 
     fn push(&self, state: &mut State, offset: u32, outcome: Outcome, began: Instant, now: Instant) {

@@ -15,9 +15,9 @@ use jetiter_config::crash_point;
 use jetiter_config::names::Span;
 use jetiter_config::wire::{ErrorKind, ItemError};
 use tokio::task::yield_now;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
-use crate::chunk::{Chunk, Ended, PART};
+use crate::chunk::{Chunk, Ended, PART, Slot};
 use crate::executor::{End, Executor, SUSPECT, is_worth_retrying, tell_stuck};
 use crate::functions::Found;
 use crate::hand::Held;
@@ -25,6 +25,8 @@ use crate::worker::STUCK_GRACE;
 
 /// How long a driver runs before it lets others have its thread.
 const TURN: Duration = Duration::from_millis(1);
+/// How often a chunk whose slots are all in use looks for a free one.
+const LOOK: Duration = Duration::from_millis(50);
 /// How often what has ended is stored while the rest of the chunk runs.
 const STORE: Duration = Duration::from_millis(250);
 
@@ -104,11 +106,8 @@ impl Executor {
     /// Begins one item after another, until none waits or the worker stops.
     async fn drive(self: Arc<Self>, chunk: Arc<Chunk>, found: Found, driver: u32) {
         loop {
-            if !chunk.has_slot() {
-                let Some(slot) = self.slot(1).await else {
-                    return chunk.leave(driver);
-                };
-                chunk.give(driver, slot);
+            if !self.has_slot(&chunk, driver).await {
+                return chunk.leave(driver);
             }
             // A function that holds its thread also holds what this task has just woken: woken
             // things lie beside the thread until its next turn. So a turn of its own.
@@ -117,6 +116,28 @@ impl Executor {
                 return;
             }
         }
+    }
+
+    /// Waits until the driver has a slot: a free one, or one of those that its own items run in. It
+    /// only queues for one if it has none, or all chunks in hand would be begun and none finished.
+    /// False when the worker stops.
+    async fn has_slot(&self, chunk: &Chunk, driver: u32) -> bool {
+        while !self.stopping.is_cancelled() {
+            let slot = match chunk.slot() {
+                Slot::Here => return true,
+                Slot::Nowhere => self.slot(1).await,
+                Slot::InUse => self.slots.clone().try_acquire_owned().ok(),
+            };
+            match slot {
+                Some(slot) => chunk.give(driver, slot),
+                None => tokio::select! {
+                    () = chunk.returned() => {}
+                    () = self.stopping.cancelled() => {}
+                    () = sleep(LOOK) => {}
+                },
+            }
+        }
+        false
     }
 
     /// Runs items until one has to wait, and returns true then: it keeps the slot.

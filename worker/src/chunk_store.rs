@@ -98,10 +98,10 @@ impl Executor {
             let outcome = one.outcome.as_deref().map_err(ItemError::clone);
             writer.push(outcome, one.ran);
         }
+        // The collator reads an entry that says so for the errors in it, to tell of them at once.
+        let failed = writer.has_errors();
         let written = writer.finish(self.name.clone());
         let (run, payload) = written.map_err(|error| error.to_string())?;
-        // The collator reads an entry that says so for the errors in it, to tell of them at once.
-        let failed = part.iter().any(|one| one.outcome.is_err());
         let headers = || wire::outcome_headers(encoding, &run, failed);
         self.put(held.position, &held.item, Entry::Outcomes(span), headers, payload.into()).await
     }
