@@ -67,11 +67,8 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
     args.options.check()?;
     let settings = args.options.settings(global.load(log::QUIET)?);
     let stop = signals::stop()?;
-    let opened = tokio::select! {
-        opened = Stage::open(settings, global, args.options.keep) => opened,
-        () = stop.cancelled() => return Ok(Exit::Interrupted),
-    };
-    let (stage, mut deaths) = opened?;
+    // Not broken off: a server that is about to start would outlive its directory.
+    let (stage, mut deaths) = Stage::open(settings, global, args.options.keep).await?;
     let ended = tokio::select! {
         ended = measure(&args, &stage) => ended.map(|()| Exit::Done),
         Some(death) = deaths.recv() => Err(death),
