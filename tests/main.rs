@@ -112,6 +112,9 @@ mod cluster_reads;
 /// Retries, time-outs, stops, aborts, limits.
 mod workers;
 
+/// Many arguments in one message.
+mod chunks;
+
 /// Ids used again, functions that never end, retries taken for poison.
 mod attacks;
 /// The fuzz targets over their corpus: every decoder that meets bytes from outside.

@@ -4,6 +4,7 @@
 //! [`Client::async_iter`] publishes the items through `submit`, then the seal; workers and the
 //! collator do the rest; [`Client::result`] waits in `wait` and reads the list.
 
+mod buffer;
 mod client;
 mod download;
 mod error;
@@ -21,7 +22,7 @@ mod wait;
 pub use client::Client;
 pub use error::Error;
 pub use iter::Iter;
-pub use options::Options;
+pub use options::{Chunk, Options};
 pub use result::{Fetched, Raw};
 pub use status::{Listed, Status};
 pub use wait::FOREVER;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jetiter_config::encoding::Encoding;
-use jetiter_config::names::{GroupId, Queue};
+use jetiter_config::names::{GroupId, Queue, Span};
 use jetiter_config::wire::Seal;
 
 /// Choices for one group. They are read, never changed: one value serves any number of groups.
@@ -23,11 +23,70 @@ pub struct Options {
     pub(crate) retries: u32,
     pub(crate) cached: Option<Duration>,
     pub(crate) encoding: Option<Encoding>,
+    pub(crate) chunk: Option<Chunk>,
+}
+
+/// How many arguments one message carries. Everything else stays per argument: results, records,
+/// retries, time-outs, failures, progress.
+///
+/// A chunk is cheaper than its arguments one by one, and one worker runs it: cheap functions gain,
+/// a few dear calls lose. A chunk also ends where its message is full, and when the iterable
+/// pauses.
+///
+/// ```
+/// use jetiter_client::{Chunk, Options};
+///
+/// let options = Options::new().chunk(Chunk::of(1000));
+/// let options = Options::new().chunk(Chunk::auto());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunk(Size);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Size {
+    Of(u32),
+    Auto,
+}
+
+impl Chunk {
+    /// The most arguments of one chunk.
+    pub const MAX: u32 = Span::MAX_COUNT;
+    /// The most arguments, and about the most bytes, of a chunk that [`auto`](Self::auto) makes.
+    const AUTO_MAX: u32 = 1000;
+    const AUTO_BYTES: usize = 64 << 10;
+
+    /// So many arguments: from 1 to [`MAX`](Self::MAX), anything else is taken for the nearer of
+    /// these.
+    pub fn of(count: u32) -> Chunk {
+        Chunk(Size::Of(count.clamp(1, Chunk::MAX)))
+    }
+
+    /// A hundredth of the arguments so far, at most 1000 and 64 KiB: a small group stays one
+    /// argument a message, a large one is soon cheap.
+    pub fn auto() -> Chunk {
+        Chunk(Size::Auto)
+    }
+
+    /// How many arguments the next chunk takes behind so many others.
+    pub(crate) fn count(self, before: u32) -> u32 {
+        match self.0 {
+            Size::Of(count) => count,
+            Size::Auto => (before / 100).clamp(1, Chunk::AUTO_MAX),
+        }
+    }
+
+    /// How many bytes it takes where a message takes so many.
+    pub(crate) fn bytes(self, limit: usize) -> usize {
+        match self.0 {
+            Size::Of(_) => limit,
+            Size::Auto => limit.min(Chunk::AUTO_BYTES),
+        }
+    }
 }
 
 impl Options {
     /// A new id, the queue `default`, no label, the worker's own time-out, no retries, a result
-    /// that is kept for ever, CBOR.
+    /// that is kept for ever, CBOR, one argument a message.
     pub fn new() -> Options {
         Options::default()
     }
@@ -72,7 +131,29 @@ impl Options {
         Options { encoding: Some(encoding), ..self }
     }
 
+    /// Several arguments in one message. Default: one.
+    pub fn chunk(self, chunk: Chunk) -> Options {
+        Options { chunk: Some(chunk), ..self }
+    }
+
+    pub(crate) fn chunks(&self) -> Chunk {
+        self.chunk.unwrap_or(Chunk::of(1))
+    }
+
     pub(crate) fn written_as(&self) -> Encoding {
         self.encoding.unwrap_or(Encoding::Cbor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_has_a_bounded_size() {
+        assert_eq!((Chunk::of(0).count(0), Chunk::of(u32::MAX).count(0)), (1, Chunk::MAX));
+        let auto: Vec<_> =
+            [0, 199, 200, 5000, 100_000, u32::MAX].map(|before| Chunk::auto().count(before)).into();
+        assert_eq!(auto, [1, 1, 2, 50, 1000, 1000]);
     }
 }

@@ -1,7 +1,7 @@
 //! Looks at groups from outside: how far, what is missing, which there are.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
@@ -26,7 +26,7 @@ pub enum Status {
         total: Option<u32>,
         /// How many items have an outcome.
         done: u64,
-        /// How many wait or are being run.
+        /// How many messages wait or are being worked on: an item each, or a chunk.
         waiting: u64,
     },
 }
@@ -53,7 +53,7 @@ impl Client {
             return Ok(Summary::from_metadata(&info.metadata).map(Status::Finished));
         }
         let total = sealed_total(broker, group).await?;
-        let done = self.outcomes(group).await?.len() as u64;
+        let done = self.outcomes(group).await?.len();
         let waiting = waiting(broker, group).await?;
         if total.is_none() && done == 0 && waiting == 0 {
             // It may have finished between the looks.
@@ -77,11 +77,7 @@ impl Client {
         let Some(total) = sealed_total(&remote.broker, group).await? else {
             return Ok(Vec::new());
         };
-        let there = self.outcomes(group).await?.into_iter();
-        let index = |id| if let ItemId::Index(index) = id { Some(index) } else { None };
-        let mut there: Vec<u32> = there.filter_map(index).filter(|index| *index < total).collect();
-        there.sort_unstable();
-        Ok(between(&there, total))
+        Ok(between(&self.outcomes(group).await?.indexes, total))
     }
 
     /// All finished groups, and the sealed ones that are on their way, by id.
@@ -113,28 +109,61 @@ impl Client {
         Ok(groups.into_iter().map(|(group, result)| Listed { group, result }).collect())
     }
 
-    async fn outcomes(&self, group: &GroupId) -> Result<std::collections::HashSet<ItemId>, Error> {
+    async fn outcomes(&self, group: &GroupId) -> Result<Outcomes, Error> {
+        let mut outcomes = Outcomes::default();
         let Some(remote) = self.remote() else {
-            return Ok(Default::default());
+            return Ok(outcomes);
         };
         let ns = &remote.broker.namespace;
-        let subjects = subjects(&remote.broker, &ns.outcomes_filter(group.as_str())).await?;
-        let id = |subject: String| match ns.parse_entry(&subject) {
-            Some((_, Entry::Outcome(id))) => Some(id),
-            _ => None,
-        };
-        Ok(subjects.into_iter().filter_map(id).collect())
+        for subject in subjects(&remote.broker, &ns.outcomes_filter(group.as_str())).await? {
+            match ns.parse_entry(&subject) {
+                Some((_, Entry::Outcome(ItemId::Index(index)))) => {
+                    outcomes.indexes.push((u64::from(index), u64::from(index) + 1));
+                }
+                Some((_, Entry::Outcomes(span))) => {
+                    let Range { start, end } = span.indexes();
+                    outcomes.indexes.push((u64::from(start), u64::from(end)));
+                }
+                Some((_, Entry::Outcome(ItemId::Stored { .. }))) => outcomes.without_index += 1,
+                _ => {}
+            }
+        }
+        outcomes.indexes.sort_unstable();
+        Ok(outcomes)
     }
 }
 
-/// What lies between these indexes, in order, and the total.
-fn between(there: &[u32], total: u32) -> Vec<RangeInclusive<u32>> {
-    let (mut ranges, mut next) = (Vec::new(), 0);
-    for &index in there.iter().chain([&total]) {
-        if next < index {
-            ranges.push(next..=index - 1);
+/// What the cache says of a group's items that are done.
+#[derive(Default)]
+struct Outcomes {
+    /// Runs of indexes, by their first one; two may overlap. The end is not part of it.
+    indexes: Vec<(u64, u64)>,
+    without_index: u64,
+}
+
+impl Outcomes {
+    /// How many items are done.
+    fn len(&self) -> u64 {
+        let (mut count, mut next) = (self.without_index, 0);
+        for &(start, end) in &self.indexes {
+            count += end.saturating_sub(start.max(next));
+            next = next.max(end);
         }
-        next = index.saturating_add(1);
+        count
+    }
+}
+
+/// What lies between these runs of indexes and below the total.
+fn between(there: &[(u64, u64)], total: u32) -> Vec<RangeInclusive<u32>> {
+    let total = u64::from(total);
+    let (mut ranges, mut next) = (Vec::new(), 0);
+    for &(start, end) in there.iter().chain([&(total, total)]) {
+        let start = start.min(total);
+        if next < start {
+            // Below a total of 32 bits.
+            ranges.push(next as u32..=(start - 1) as u32);
+        }
+        next = next.max(end);
     }
     ranges
 }
@@ -181,7 +210,15 @@ mod tests {
     fn missing_indexes_are_told_as_ranges() {
         assert_eq!(between(&[], 0), []);
         assert_eq!(between(&[], u32::MAX), [0..=u32::MAX - 1]);
-        assert_eq!(between(&[0, 1, 4], 6), [2..=3, 5..=5]);
-        assert_eq!(between(&[0, 1, 2], 3), []);
+        assert_eq!(between(&[(0, 1), (1, 2), (4, 5)], 6), [2..=3, 5..=5]);
+        assert_eq!(between(&[(0, 1), (1, 3)], 3), []);
+        assert_eq!(between(&[(2, 9), (3, 4), (5, 12)], 20), [0..=1, 12..=19]);
+        assert_eq!(between(&[(1, 9), (30, 40)], 8), [0..=0]);
+    }
+
+    #[test]
+    fn overlapping_outcomes_count_once() {
+        let indexes = vec![(0, 1), (0, 10), (3, 5), (8, 12), (20, 21)];
+        assert_eq!(Outcomes { indexes, without_index: 2 }.len(), 15);
     }
 }

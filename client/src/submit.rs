@@ -5,26 +5,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::context::{PublishError, PublishErrorKind};
-use async_nats::jetstream::{self, ErrorCode};
 use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{Stream, StreamExt};
 use jetiter_config::broker::{Broker, Refusal};
 use jetiter_config::crash_point;
 use jetiter_config::encoding::Encoding;
-use jetiter_config::names::{Entry, Function, GroupId, Mark, Queue};
+use jetiter_config::names::{Entry, Function, GroupId, Mark, Queue, Span};
 use jetiter_config::settings;
 use jetiter_config::wire::{self, Seal};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
+use crate::buffer::{Buffer, Filled};
 use crate::error::Error;
 use crate::options::Options;
 use crate::wait;
 
 /// Whoever waits for longer than this is told why.
 const SLOW: Duration = Duration::from_secs(5);
+/// A chunk that is not full goes when the iterable pauses for so long: the first of a few arguments
+/// shall not wait for the last.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// One group on its way to the broker.
 pub(crate) struct Submission<'a> {
@@ -54,7 +56,9 @@ impl Submission<'_> {
     ) -> Result<u32, Error> {
         let mut arguments = pin!(arguments);
         let mut in_flight = FuturesUnordered::new();
-        let (mut total, mut bytes) = (0u32, 0usize);
+        let mut bytes = 0usize;
+        let limit = wire::max_value(self.broker.client.max_payload());
+        let mut buffer = Buffer::new(self.options.written_as(), self.options.chunks(), limit);
         loop {
             // Without the window a fast iterable would fill the memory of client and server.
             let room = in_flight.len() < self.window.window && bytes < self.window.window_bytes;
@@ -69,17 +73,24 @@ impl Submission<'_> {
                     continue;
                 }
                 argument = arguments.next(), if room || in_flight.is_empty() => argument,
+                // In a block of its own: its clock is only looked at when there is no argument.
+                () = async { sleep(PAUSE).await }, if room && !buffer.is_empty() => {
+                    in_flight.extend(buffer.take().map(|filled| self.send(filled, &mut bytes)));
+                    continue;
+                }
             };
             let Some(argument) = argument else { break };
-            let index = total;
-            total = total.checked_add(1).ok_or(Error::TooManyItems)?;
-            let payload = self.encode(index, &argument)?;
-            bytes += payload.len();
-            in_flight.push(self.item(index, payload));
+            let filled = self.add(&mut buffer, &argument)?;
+            in_flight.extend(filled.map(|filled| self.send(filled, &mut bytes)));
+            if buffer.is_full() {
+                in_flight.extend(buffer.take().map(|filled| self.send(filled, &mut bytes)));
+            }
         }
+        in_flight.extend(buffer.take().map(|filled| self.send(filled, &mut bytes)));
         while let Some(sent) = in_flight.next().await {
             sent?;
         }
+        let total = buffer.next();
         // Every item is stored: only now is the total true.
         crash_point("client.sealing");
         self.seal(total).await?;
@@ -87,37 +98,56 @@ impl Submission<'_> {
         Ok(total)
     }
 
-    fn encode<A: Serialize>(&self, index: u32, argument: &A) -> Result<Bytes, Error> {
-        let wrong = |reason: String| Error::Argument {
+    fn add<A: Serialize>(
+        &self,
+        buffer: &mut Buffer,
+        argument: &A,
+    ) -> Result<Option<Filled>, Error> {
+        let index = buffer.next();
+        if index == u32::MAX {
+            return Err(Error::TooManyItems);
+        }
+        buffer.add(argument).map_err(|reason| Error::Argument {
             group: self.group.to_string(),
             index: u64::from(index),
             reason,
-        };
-        let bytes = self.options.written_as().encode(argument);
-        let bytes = bytes.map_err(|error| wrong(error.to_string()))?;
-        let limit = wire::max_value(self.broker.client.max_payload());
-        check_size(bytes.len(), limit).map_err(wrong)?;
-        Ok(bytes.into())
+        })
     }
 
-    async fn item(&self, index: u32, payload: Bytes) -> Result<Sent, Error> {
+    fn send(
+        &self,
+        filled: Filled,
+        bytes: &mut usize,
+    ) -> impl Future<Output = Result<Sent, Error>> + use<'_> {
+        *bytes += filled.payload.len();
+        self.item(filled)
+    }
+
+    async fn item(&self, filled: Filled) -> Result<Sent, Error> {
+        let Filled { span, payload } = filled;
         let ns = &self.broker.namespace;
         let bytes = payload.len();
         let message = || {
             let subject = ns.item_subject(&self.queue, &self.group, &self.function);
-            (subject, self.item_headers(index), payload.clone())
+            (subject, self.item_headers(span), payload.clone())
         };
-        if let Stored::Duplicate { first_try: true } = self.store(Some(index), message).await? {
+        let stored = self.store(Some(span.first()), message).await?;
+        if let Stored::Duplicate { first_try: true } = stored {
             let group = self.group.to_string();
-            return Err(Error::TakenForDuplicate { group, index: u64::from(index) });
+            return Err(Error::TakenForDuplicate { group, index: u64::from(span.first()) });
         }
         Ok(Sent { bytes })
     }
 
-    fn item_headers(&self, index: u32) -> HeaderMap {
+    fn item_headers(&self, span: Span) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        headers.insert(wire::INDEX, index.to_string());
+        // One argument alone is an item as ever.
+        let index = match span.count() {
+            1 => span.first().to_string(),
+            _ => span.to_string(),
+        };
         headers.insert(wire::MESSAGE_ID, format!("{}.{index}", self.nonce));
+        headers.insert(wire::INDEX, index);
         if self.options.written_as() != Encoding::Json {
             headers.insert(wire::CONTENT_TYPE, self.options.written_as().content_type());
         }
@@ -182,26 +212,24 @@ impl Submission<'_> {
         let mut first_try = true;
         loop {
             let (subject, headers, payload) = message();
-            let sent = self.broker.publish(subject, headers, payload).await;
-            let error = match sent {
-                Ok(waiting) => match waiting.await {
-                    Ok(ack) if ack.duplicate => return Ok(Stored::Duplicate { first_try }),
-                    Ok(_) => return Ok(Stored::New),
-                    Err(error) => error,
-                },
-                Err(error) => error,
+            let sent = match self.broker.publish(subject, headers, payload).await {
+                Ok(publishing) => publishing.await,
+                Err(refusal) => Err(refusal),
             };
-            let reason = match error.kind() {
-                PublishErrorKind::StreamNotFound => {
-                    format!("no stream takes it ({error}): `jetiter init` makes it")
-                }
-                _ if is_full(&error) => format!(
-                    "the items stream is full ({error}): start workers, or raise \
+            let refusal = match sent {
+                Ok(stored) if stored.duplicate => return Ok(Stored::Duplicate { first_try }),
+                Ok(_) => return Ok(Stored::New),
+                Err(refusal) => refusal,
+            };
+            let reason = match &refusal {
+                Refusal::NoStream => format!("{refusal}: `jetiter init` makes it"),
+                Refusal::Full(reason) => format!(
+                    "the items stream is full ({reason}): start workers, or raise \
                      assets.items_max_bytes (jetiter init)"
                 ),
-                _ => error.to_string(),
+                _ => refusal.to_string(),
             };
-            let hopeless = matches!(Refusal::of(error), Refusal::TooLarge(_));
+            let hopeless = matches!(refusal, Refusal::TooLarge(_));
             if hopeless || began.elapsed() > self.window.patience {
                 let what = index.map_or("the seal".to_owned(), |index| format!("item {index}"));
                 return Err(Error::NotStored { what, waited: began.elapsed(), reason });
@@ -216,15 +244,6 @@ impl Submission<'_> {
             pause = (pause * 2).min(Duration::from_secs(1));
         }
     }
-}
-
-/// Whether the stream's limit, or the server's, is reached.
-fn is_full(error: &PublishError) -> bool {
-    let source = std::error::Error::source(error);
-    source.and_then(|source| source.downcast_ref::<jetstream::Error>()).is_some_and(|error| {
-        [ErrorCode::STREAM_STORE_FAILED, ErrorCode::INSUFFICIENT_RESOURCES]
-            .contains(&error.error_code())
-    })
 }
 
 /// Refuses an argument that no message can carry.

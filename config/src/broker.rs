@@ -1,20 +1,22 @@
 //! A connection and a namespace: what every part of jetiter works through.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::HeaderMap;
-use async_nats::jetstream::context::{ContextBuilder, PublishError, PublishErrorKind};
-use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::object_store::ObjectInfo;
 use async_nats::jetstream::response::Response;
 use async_nats::jetstream::{self, ErrorCode};
+use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
+use tokio::sync::OnceCell;
 
 use crate::error::Error;
 use crate::names::Namespace;
+use crate::publisher::Publisher;
+pub use crate::publisher::{Publishing, Refusal, Stored};
 use crate::settings::Settings;
 
 /// Which connection, and which namespace on it. Cheap to clone.
@@ -28,17 +30,7 @@ pub struct Broker {
     pub namespace: Namespace,
     /// How long to wait for the answer to a request.
     timeout: Duration,
-}
-
-/// Why the server did not store a message.
-#[derive(Debug)]
-pub enum Refusal {
-    /// The subject holds a message already, and that one stays.
-    Already,
-    /// The message is larger than the server or the stream takes.
-    TooLarge(String),
-    /// Full, no leader, another write under way, no answer: it may work later.
-    Later(PublishError),
+    publisher: Arc<OnceCell<Publisher>>,
 }
 
 /// What the server says of a stream.
@@ -98,38 +90,31 @@ impl Broker {
 
     /// Works over a connection that the caller made.
     pub fn new(client: async_nats::Client, namespace: Namespace, timeout: Duration) -> Broker {
-        // The windows of client and worker bound what is in flight; this one must not be less.
-        let jetstream =
-            ContextBuilder::new().timeout(timeout).max_ack_inflight(100_000).build(client.clone());
-        Broker { client, jetstream, namespace, timeout }
+        let jetstream = ContextBuilder::new().timeout(timeout).build(client.clone());
+        Broker { client, jetstream, namespace, timeout, publisher: Arc::default() }
     }
 
     /// Publishes without waiting; the future ends with the server's word.
     pub async fn publish(
         &self,
-        subject: String,
+        subject: impl Into<Subject>,
         headers: HeaderMap,
         payload: Bytes,
-    ) -> Result<jetstream::context::PublishAckFuture, PublishError> {
-        let message = PublishMessage::build().headers(headers).payload(payload);
-        let sent = self.jetstream.send_publish(subject, message);
-        // While the connection is away its queue fills, and then sending waits as well.
-        let sent = timeout(self.timeout, sent).await;
-        sent.unwrap_or_else(|_| Err(PublishErrorKind::TimedOut.into()))
+    ) -> Result<Publishing, Refusal> {
+        let open = || Publisher::open(&self.client, self.timeout);
+        let publisher = self.publisher.get_or_try_init(open).await?;
+        publisher.publish(subject.into(), headers, payload).await
     }
 
-    /// Publishes and waits until the server has stored it.
+    /// Publishes and waits until the server has stored it, under which sequence it says.
     pub async fn store(
         &self,
-        subject: String,
+        subject: impl Into<Subject>,
         headers: HeaderMap,
         payload: Bytes,
     ) -> Result<u64, Refusal> {
-        let stored = match self.publish(subject, headers, payload).await {
-            Ok(waiting) => waiting.await,
-            Err(error) => Err(error),
-        };
-        stored.map(|ack| ack.sequence).map_err(Refusal::of)
+        let stored = self.publish(subject, headers, payload).await?.await;
+        stored.map(|stored| stored.sequence)
     }
 
     /// Asks the JetStream API.
@@ -320,24 +305,5 @@ impl ApiError {
     /// As an error of this crate, with what was asked for.
     pub fn about(self, what: impl Into<String>) -> Error {
         Error::Api { what: what.into(), reason: self.to_string() }
-    }
-}
-
-impl Refusal {
-    /// Sorts a failed publish.
-    pub fn of(error: PublishError) -> Refusal {
-        let code = std::error::Error::source(&error)
-            .and_then(|source| source.downcast_ref::<jetstream::Error>())
-            .map(|error| error.error_code());
-        match (error.kind(), code) {
-            (PublishErrorKind::WrongLastSequence, _) => Refusal::Already,
-            (PublishErrorKind::MaxPayloadExceeded, _)
-            | (_, Some(ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM)) => {
-                Refusal::TooLarge(error.to_string())
-            }
-            // 10077 says "full" and also "written already", 10164 says that another write is
-            // under way that may still fail: only 10071 is certain, so ask again.
-            _ => Refusal::Later(error),
-        }
     }
 }

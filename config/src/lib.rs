@@ -1,5 +1,6 @@
 //! What client and worker sign before either runs: settings, names, wire forms and the assets on
-//! the server. Imports neither of them, and runs no task of its own.
+//! the server. Imports neither of them. Of its own it runs one task a connection, which takes in
+//! acknowledgements.
 
 pub mod broker;
 pub mod call;
@@ -11,6 +12,7 @@ mod error;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 pub mod names;
+mod publisher;
 pub mod settings;
 pub mod topology;
 pub mod wire;

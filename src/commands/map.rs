@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use jetiter_client::{Client, Error, FOREVER, Options, Raw};
+use jetiter_client::{Chunk, Client, Error, FOREVER, Options, Raw};
 use jetiter_config::encoding::Encoding;
 use jetiter_config::names::{Function, GroupId, Queue};
 
@@ -47,6 +47,9 @@ pub(crate) struct Args {
     /// How often a failed item is tried again
     #[arg(long, value_name = "N", default_value_t = 0)]
     retries: u32,
+    /// How many arguments go in one message, to one worker: a number, or auto
+    #[arg(long, value_name = "N", value_parser = chunk)]
+    chunk: Option<Chunk>,
     /// How long the result is kept, at least 1s [default: for ever]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     cached: Option<Duration>,
@@ -171,6 +174,9 @@ impl Map {
         if let Some(timeout) = args.timeout {
             options = options.timeout(timeout);
         }
+        if let Some(chunk) = args.chunk {
+            options = options.chunk(chunk);
+        }
         if let Some(keep) = args.cached {
             options = options.cached(keep);
         }
@@ -217,5 +223,13 @@ impl Map {
             ),
         };
         Failure::with(Exit::Interrupted, text)
+    }
+}
+
+fn chunk(text: &str) -> Result<Chunk, String> {
+    match text.parse() {
+        _ if text == "auto" => Ok(Chunk::auto()),
+        Ok(count) if (1..=Chunk::MAX).contains(&count) => Ok(Chunk::of(count)),
+        _ => Err(format!("use a number from 1 to {}, or auto", Chunk::MAX)),
     }
 }

@@ -24,6 +24,9 @@ mod poison;
 /// Orderly stops keep nobody waiting.
 mod stops;
 
+/// Workers die or stop in the middle of a chunk.
+mod chunks;
+
 /// A file that `test.append` and others write to: which items were run, and how often.
 struct Runs(tempfile::NamedTempFile);
 
@@ -56,6 +59,11 @@ impl Runs {
         let lines = self.lines();
         let count = |index: u32| lines.iter().filter(|line| **line == index.to_string()).count();
         (0..items).map(count).collect()
+    }
+
+    fn add(&self, line: &str) {
+        let mut file = std::fs::OpenOptions::new().append(true).open(self.0.path()).unwrap();
+        std::io::Write::write_all(&mut file, format!("{line}\n").as_bytes()).unwrap();
     }
 
     async fn has_lines(&self, lines: usize) {

@@ -41,6 +41,14 @@ pub(super) async fn in_hand(engine: &Engine) -> usize {
     consumer.info().await.unwrap().num_ack_pending
 }
 
+/// How many pulls wait for items.
+pub(super) async fn pulls(engine: &Engine) -> usize {
+    let items = engine.broker.namespace.items_stream();
+    let consumer = engine.broker.jetstream.get_consumer_from_stream("worker-default", items);
+    let mut consumer: PullConsumer = consumer.await.unwrap();
+    consumer.info().await.unwrap().num_waiting
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_before_it_begins_runs_nothing() {
     assert_eq!(runs_when_it_dies_at("worker.taken").await, [1; 20]);

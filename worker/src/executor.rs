@@ -8,20 +8,21 @@ use jetiter_config::broker::{Broker, Refusal};
 use jetiter_config::call::{Call, Item, Outcome};
 use jetiter_config::crash_point;
 use jetiter_config::encoding::Encoding;
-use jetiter_config::names::{Delivery, Entry, ItemId};
+use jetiter_config::names::{Delivery, Entry, ItemId, Span};
 use jetiter_config::settings;
-use jetiter_config::wire::{self, ErrorKind, ItemError, Run};
+use jetiter_config::wire::{self, ErrorKind, ItemError, Ran, Run};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::chunk_run::Given;
 use crate::functions::{Functions, timed_out};
 use crate::hand::{Grip, Hand, Held};
 use crate::room::Room;
 
 /// From this delivery on begins are counted: the first two may be a stopping worker's naks or
 /// one unlucky neighbour.
-const SUSPECT: u64 = 3;
+pub(crate) const SUSPECT: u64 = 3;
 
 /// What every item of a worker needs.
 pub(crate) struct Executor {
@@ -47,6 +48,8 @@ pub(crate) struct Executor {
 /// An item's message, read.
 struct Arrival {
     item: Item,
+    /// Whose arguments the item's argument is a list of, when it is a chunk.
+    span: Option<Span>,
     retries: u32,
     delivered: u64,
     position: u64,
@@ -54,9 +57,44 @@ struct Arrival {
     fault: Option<ItemError>,
 }
 
+/// How well an item is known.
+pub(crate) enum Suspicion {
+    /// Nothing speaks against it.
+    None,
+    /// It came again because it failed and was counted each time; this is its next number.
+    OnlyFailed(u32),
+    /// It came again and again.
+    Suspect,
+}
+
+/// Leave to run an item.
+pub(crate) struct Turn {
+    pub(crate) slot: OwnedSemaphorePermit,
+    /// The number of this begin, if it was counted.
+    pub(crate) begin: Option<u32>,
+    /// Nothing else runs in this process.
+    pub(crate) alone: bool,
+}
+
+/// Why an item may not run.
+pub(crate) enum NoTurn {
+    /// The worker stops.
+    Stopping,
+    /// It was begun as often as it may be.
+    Lost(ItemError),
+}
+
+/// What a message came to.
+pub(crate) enum End {
+    /// All its outcomes are stored.
+    Stored,
+    /// Something of it has not run, and this worker stops.
+    HandBack,
+}
+
 impl Executor {
     /// Brings one message to its end: its outcome is stored, or it is handed back.
-    pub(crate) async fn execute(&self, message: async_nats::Message) {
+    pub(crate) async fn execute(self: &Arc<Self>, message: async_nats::Message) {
         let Some(reply) = message.reply.clone() else {
             return;
         };
@@ -70,13 +108,20 @@ impl Executor {
         let grip = self.hand.take(arrival.item.clone(), reply, arrival.position);
         crash_point("worker.taken");
         let (retries, delivered) = (arrival.retries, arrival.delivered);
+        if let Some(span) = arrival.span {
+            let given = Given { span, retries, delivered, fault: arrival.fault };
+            return match self.run_chunk(&grip.held, given).await {
+                End::Stored => self.ack(&grip.held).await,
+                End::HandBack => self.hand_back(&grip.held).await,
+            };
+        }
         if delivered > 1 && self.is_stored(&arrival.item).await {
             // Somebody stored its outcome and died before the ack: running it again would be
             // work for nothing.
             return self.ack(&grip.held).await;
         }
         if let Some(fault) = arrival.fault {
-            return self.finish(&grip, Err(fault), Instant::now()).await;
+            return self.settle(&grip.held, Err(fault), Instant::now()).await;
         }
         self.run(&grip, retries, delivered >= SUSPECT).await;
     }
@@ -89,10 +134,14 @@ impl Executor {
         let stored = ItemId::Stored { sequence, timestamp };
         let mut fault = None;
         let mut sound = |error: String| fault = Some(ItemError::new(ErrorKind::BadHeader, error));
-        let id = match wire::header(headers, wire::INDEX) {
-            None => stored,
-            Some(text) => ItemId::index(text).unwrap_or_else(|| {
-                sound(format!("{} is {text:?}: use a plain number from 0 on", wire::INDEX));
+        let index = wire::header(headers, wire::INDEX);
+        let span = index.and_then(Span::parse);
+        let id = match (index, span) {
+            (None, _) => stored,
+            (_, Some(span)) => ItemId::Index(span.first()),
+            (Some(text), None) => ItemId::index(text).unwrap_or_else(|| {
+                let wanted = "a plain number from 0 on, or <first>-<count> for a chunk";
+                sound(format!("{} is {text:?}: use {wanted}", wire::INDEX));
                 stored
             }),
         };
@@ -113,6 +162,7 @@ impl Executor {
         };
         Some(Arrival {
             item,
+            span,
             retries: retries.unwrap_or(0),
             delivered: delivery.delivered,
             position: sequence,
@@ -125,7 +175,7 @@ impl Executor {
         self.is_in_cache(item, Entry::Outcome(item.id)).await
     }
 
-    async fn is_in_cache(&self, item: &Item, entry: Entry) -> bool {
+    pub(crate) async fn is_in_cache(&self, item: &Item, entry: Entry) -> bool {
         let ns = &self.broker.namespace;
         let subject = ns.entry_subject(item.group.as_str(), entry);
         let stream = self.broker.jetstream.get_stream_no_info(ns.cache_stream()).await;
@@ -134,7 +184,7 @@ impl Executor {
     }
 
     /// Waits for so many slots; `None` when the worker stops first.
-    async fn slot(&self, permits: u32) -> Option<OwnedSemaphorePermit> {
+    pub(crate) async fn slot(&self, permits: u32) -> Option<OwnedSemaphorePermit> {
         tokio::select! {
             biased;
             () = self.stopping.cancelled() => None,
@@ -162,35 +212,52 @@ impl Executor {
         None
     }
 
-    /// Waits for its turn and runs the item. A suspect came again and again, so its begins are
-    /// counted in the cache. The first counted one is beside others: most suspects only waited in
-    /// a dead worker's hand. One that was begun and came again may be what kills workers: it runs
-    /// alone, so that it takes no neighbour with it.
+    /// Waits until the item may run. A suspect came again and again, so its begins are counted in
+    /// the cache. The first counted one is beside others: most suspects only waited in a dead
+    /// worker's hand. One that was begun and came again may be what kills workers: it runs alone, so
+    /// that it takes no neighbour with it.
+    pub(crate) async fn turn(
+        &self,
+        item: &Item,
+        retries: u32,
+        suspicion: Suspicion,
+    ) -> Result<Turn, NoTurn> {
+        let slot = self.slot(1).await.ok_or(NoTurn::Stopping)?;
+        let limit = retries.saturating_add(self.settings.begins).saturating_add(1);
+        let begin = match suspicion {
+            Suspicion::None => return Ok(Turn { slot, begin: None, alone: false }),
+            Suspicion::OnlyFailed(next) => self.count_begin(item, next, limit).await,
+            Suspicion::Suspect => self.count_begin(item, 1, 1).await,
+        };
+        if begin.is_some() {
+            return Ok(Turn { slot, begin, alone: false });
+        }
+        drop(slot);
+        let slot = self.slot(self.concurrency).await.ok_or(NoTurn::Stopping)?;
+        // Only now, when nothing else runs here: a neighbour's death must not count as its.
+        match self.count_begin(item, 2, limit).await {
+            None => Err(NoTurn::Lost(lost(limit))),
+            begin => Ok(Turn { slot, begin, alone: true }),
+        }
+    }
+
+    /// Runs the item when its turn comes.
     async fn run(&self, grip: &Grip, retries: u32, suspect: bool) {
         let item = &grip.held.item;
-        let Some(mut slot) = self.slot(1).await else {
-            return self.hand_back(&grip.held).await;
-        };
-        let (mut begin, mut alone) = (None, false);
-        let limit = retries.saturating_add(self.settings.begins).saturating_add(1);
-        if suspect && self.has_only_failed(item, retries).await {
-            begin = self.count_begin(item, item.attempt, limit).await;
-        } else if suspect {
-            begin = self.count_begin(item, 1, 1).await;
-        }
-        if suspect && begin.is_none() {
-            drop(slot);
-            slot = match self.slot(self.concurrency).await {
-                Some(all) => all,
-                None => return self.hand_back(&grip.held).await,
-            };
-            alone = true;
-            // Only now, when nothing else runs here: a neighbour's death must not count as its.
-            begin = self.count_begin(item, 2, limit).await;
-            if begin.is_none() {
-                return self.finish(grip, Err(lost(limit)), Instant::now()).await;
+        let suspicion = match suspect {
+            false => Suspicion::None,
+            true if self.has_only_failed(item, retries).await => {
+                Suspicion::OnlyFailed(item.attempt)
             }
-        }
+            true => Suspicion::Suspect,
+        };
+        let Turn { slot, begin, alone } = match self.turn(item, retries, suspicion).await {
+            Ok(turn) => turn,
+            Err(NoTurn::Stopping) => return self.hand_back(&grip.held).await,
+            Err(NoTurn::Lost(error)) => {
+                return self.settle(&grip.held, Err(error), Instant::now()).await;
+            }
+        };
         // A function that holds its thread also holds what this task has just woken, and that may be
         // the connection: woken things lie beside the thread until its next turn. So a turn of its own.
         tokio::task::yield_now().await;
@@ -206,17 +273,29 @@ impl Executor {
         crash_point("worker.ran");
         // A suspect is done when its outcome is stored: the next one may end this process.
         let _alone = alone.then_some(slot);
-        let failed = outcome.as_ref().err().map(|error| error.kind);
-        if retries > 0 && failed.is_some_and(ErrorKind::is_worth_retrying) {
-            let attempt = match begin {
-                Some(attempt) => Some(attempt),
-                None => self.count_begin(item, 1, retries).await,
-            };
-            if let Some(attempt) = attempt.filter(|attempt| *attempt <= retries) {
-                return self.retry_later(&grip.held, attempt).await;
-            }
+        match self.counted_failure(item, &outcome, retries, begin).await {
+            Some(attempt) => self.retry_later(&grip.held, attempt).await,
+            None => self.settle(&grip.held, outcome, started).await,
         }
-        self.finish(grip, outcome, started).await;
+    }
+
+    /// Counts an attempt that failed and is to be made again, and returns its number; `None` when
+    /// the outcome stands.
+    pub(crate) async fn counted_failure(
+        &self,
+        item: &Item,
+        outcome: &Outcome,
+        retries: u32,
+        begin: Option<u32>,
+    ) -> Option<u32> {
+        if retries == 0 || !is_worth_retrying(outcome) {
+            return None;
+        }
+        let attempt = match begin {
+            Some(attempt) => Some(attempt),
+            None => self.count_begin(item, 1, retries).await,
+        };
+        attempt.filter(|attempt| *attempt <= retries)
     }
 
     /// Whether every attempt before this one ended, and was counted for its retry: an item that
@@ -226,37 +305,66 @@ impl Executor {
     }
 
     /// Stores the outcome, then acknowledges the item: no put, no ack.
-    async fn finish(&self, grip: &Grip, outcome: Outcome, started: Instant) {
-        self.settle(&grip.held, outcome, started).await;
+    async fn settle(&self, held: &Held, outcome: Outcome, started: Instant) {
+        let ran = self.ran(&held.item, started);
+        self.keep(held.position, &held.item, outcome, ran).await;
+        self.ack(held).await;
     }
 
-    /// As [`finish`](Self::finish), also for an item whose own task is stuck.
-    pub(crate) async fn settle(&self, held: &Held, outcome: Outcome, started: Instant) {
-        let item = &held.item;
-        let run = self.run_of(item, started);
-        let limit = wire::max_value(self.broker.client.max_payload()).min(self.room.largest());
-        let outcome = outcome.and_then(|value| match value.len() > limit {
+    /// Stores one item's outcome.
+    pub(crate) async fn keep(&self, position: u64, item: &Item, outcome: Outcome, ran: Ran) {
+        let run = self.run_of(ran);
+        let put = |payload: Vec<u8>, failed: bool| {
+            let headers = wire::outcome_headers(item.encoding, &run, failed);
+            self.put(position, item, Entry::Outcome(item.id), headers, payload.into())
+        };
+        let error = match self.fitting(outcome) {
+            Err(error) => error,
+            Ok(value) => {
+                let bytes = value.len();
+                let Err(reason) = put(value, false).await else { return };
+                let message = format!("the value has {bytes} bytes: {reason}");
+                ItemError::new(ErrorKind::TooLarge, message)
+            }
+        };
+        while let Err(reason) = put(error_bytes(item.encoding, &error), true).await {
+            tracing::warn!(group = %item.group, item = %item.id, reason, "an error is not stored");
+            sleep(pause()).await;
+        }
+    }
+
+    /// The largest payload of an entry.
+    pub(crate) fn largest(&self) -> usize {
+        wire::max_value(self.broker.client.max_payload()).min(self.room.largest())
+    }
+
+    /// A value that is too large for an entry is an error.
+    pub(crate) fn fitting(&self, outcome: Outcome) -> Outcome {
+        let limit = self.largest();
+        outcome.and_then(|value| match value.len() > limit {
             true => Err(ItemError::too_large(value.len(), limit)),
             false => Ok(value),
-        });
-        let mut failed = outcome.is_err();
-        let payload = outcome.unwrap_or_else(|error| error_bytes(item.encoding, &error));
-        let mut payload = Bytes::from(payload);
-        let place = self.room.place(held.position, payload.len());
+        })
+    }
+
+    /// Puts an entry until it is there, or until the server says that it is too large.
+    pub(crate) async fn put(
+        &self,
+        position: u64,
+        item: &Item,
+        entry: Entry,
+        headers: async_nats::HeaderMap,
+        payload: Bytes,
+    ) -> Result<(), String> {
+        let place = self.room.place(position, payload.len());
         loop {
             place.turn().await;
-            let headers = wire::outcome_headers(item.encoding, &run, failed);
-            let entry = Entry::Outcome(item.id);
-            match self.store_once(item, entry, payload.clone(), headers).await {
+            match self.store_once(item, entry, payload.clone(), headers.clone()).await {
                 Ok(()) | Err(Refusal::Already) => {
                     crash_point("worker.stored");
-                    return self.ack(held).await;
+                    return Ok(());
                 }
-                Err(Refusal::TooLarge(reason)) if !failed => {
-                    let message = format!("the value has {} bytes: {reason}", payload.len());
-                    let error = ItemError::new(ErrorKind::TooLarge, message);
-                    (failed, payload) = (true, error_bytes(item.encoding, &error).into());
-                }
+                Err(Refusal::TooLarge(reason)) => return Err(reason),
                 // Stays in hand until it is stored: run once is run enough.
                 Err(refusal) => {
                     self.not_stored(item, &refusal);
@@ -288,15 +396,19 @@ impl Executor {
         }
     }
 
-    fn run_of(&self, item: &Item, started: Instant) -> Run {
+    fn ran(&self, item: &Item, started: Instant) -> Ran {
         let took = started.elapsed();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Run {
+        Ran {
             attempts: item.attempt,
             started: now.saturating_sub(took).as_millis() as u64,
             took: took.as_micros() as u64,
-            worker: self.name.clone(),
         }
+    }
+
+    fn run_of(&self, ran: Ran) -> Run {
+        let Ran { attempts, started, took } = ran;
+        Run { attempts, started, took, worker: self.name.clone() }
     }
 
     async fn ack(&self, held: &Held) {
@@ -311,13 +423,17 @@ impl Executor {
         self.answer(&held.reply, "-NAK").await;
     }
 
+    async fn retry_later(&self, held: &Held, attempt: u32) {
+        let delay = self.retry_delay(attempt);
+        self.answer(&held.reply, &format!("-NAK {{\"delay\":{}}}", delay.as_nanos())).await;
+    }
+
     /// Exponential, with jitter so that a thousand items that failed together do not come back
     /// together.
-    async fn retry_later(&self, held: &Held, attempt: u32) {
+    pub(crate) fn retry_delay(&self, attempt: u32) -> Duration {
         let factor = 2u32.saturating_pow(attempt.saturating_sub(1));
         let delay = self.settings.retry_delay.saturating_mul(factor);
-        let delay = delay.min(self.settings.retry_delay_max).mul_f64(rand::random_range(0.5..1.0));
-        self.answer(&held.reply, &format!("-NAK {{\"delay\":{}}}", delay.as_nanos())).await;
+        delay.min(self.settings.retry_delay_max).mul_f64(rand::random_range(0.5..1.0))
     }
 
     async fn answer(&self, reply: &async_nats::Subject, word: &str) {
@@ -330,13 +446,21 @@ impl Executor {
 
     /// Ends the item of a function that holds its thread past its time-out.
     pub(crate) async fn give_up(&self, held: &Held) {
-        tracing::error!(function = %held.item.function, group = %held.item.group,
-            "a function holds its thread past its time-out; serve it with `blocking`");
+        tell_stuck(&held.item);
         let outcome = Err(timed_out(held.item.timeout));
         // Its thread is lost, its slots are not.
         self.slots.add_permits(held.slots());
         self.settle(held, outcome, Instant::now()).await;
     }
+}
+
+pub(crate) fn tell_stuck(item: &Item) {
+    tracing::error!(function = %item.function, group = %item.group,
+        "a function holds its thread past its time-out; serve it with `blocking`");
+}
+
+pub(crate) fn is_worth_retrying(outcome: &Outcome) -> bool {
+    outcome.as_ref().is_err_and(|error| error.kind.is_worth_retrying())
 }
 
 fn pause() -> Duration {

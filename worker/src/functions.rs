@@ -20,6 +20,7 @@ const SUGGESTED: usize = 5;
 
 type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 type Erased = Arc<dyn Fn(Context) -> Running + Send + Sync>;
+type AtOnce = Arc<dyn Fn(&Item, &dyn Fn() -> Context) -> Option<Outcome> + Send + Sync>;
 pub(crate) type States = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
 
 /// The functions that a worker serves, by dotted name.
@@ -45,9 +46,24 @@ pub(crate) type States = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
 /// ```
 #[derive(Clone, Default)]
 pub struct Functions {
-    by_name: BTreeMap<String, Erased>,
+    by_name: BTreeMap<String, Served>,
     states: Arc<States>,
     mistakes: Vec<Error>,
+}
+
+/// A function that is served.
+#[derive(Clone)]
+struct Served {
+    erased: Erased,
+    /// `None` for one that blocks.
+    at_once: Option<AtOnce>,
+}
+
+/// A function and what it may know, for any number of items.
+#[derive(Clone)]
+pub(crate) struct Found {
+    served: Served,
+    states: Arc<States>,
 }
 
 impl Functions {
@@ -60,24 +76,24 @@ impl Functions {
     /// computes for more than some milliseconds, or waits without `await`, belongs in
     /// [`blocking`](Self::blocking).
     pub fn function<K, H: Handler<(Value, K)>>(self, name: &str, function: H) -> Functions {
-        self.insert_value::<K, H>(name, inline(Arc::new(function)))
+        self.insert_value::<K, H>(name, Served::inline(function))
     }
 
     /// Serves a function that returns a `Result`. Its error becomes the item's error, and is
     /// what the item's retries answer.
     pub fn try_function<K, H: Handler<(Fallible, K)>>(self, name: &str, function: H) -> Functions {
-        self.insert(name, inline(Arc::new(function)))
+        self.insert(name, Served::inline(function))
     }
 
     /// Serves a function that returns its value and blocks: it runs on a thread of its own. One
     /// that outlives its time-out can't be stopped, only left behind on that thread.
     pub fn blocking<K, H: Handler<(Value, K)>>(self, name: &str, function: H) -> Functions {
-        self.insert_value::<K, H>(name, on_thread(Arc::new(function)))
+        self.insert_value::<K, H>(name, Served::on_thread(function))
     }
 
     /// Serves a function that returns a `Result` and blocks.
     pub fn try_blocking<K, H: Handler<(Fallible, K)>>(self, name: &str, function: H) -> Functions {
-        self.insert(name, on_thread(Arc::new(function)))
+        self.insert(name, Served::on_thread(function))
     }
 
     /// Shares a value with all functions: [`Context::state`].
@@ -90,8 +106,8 @@ impl Functions {
     pub fn include(mut self, other: Functions) -> Functions {
         self.mistakes.extend(other.mistakes);
         Arc::make_mut(&mut self.states).extend((*other.states).clone());
-        for (name, erased) in other.by_name {
-            self = self.insert(&name, erased);
+        for (name, served) in other.by_name {
+            self = self.insert(&name, served);
         }
         self
     }
@@ -107,6 +123,14 @@ impl Functions {
         self.mistakes.first().cloned().map_or(Ok(()), Err)
     }
 
+    /// The function of this name, or what an item that wants it comes to.
+    pub(crate) fn find(&self, function: &Function) -> Result<Found, ItemError> {
+        match self.by_name.get(function.as_str()) {
+            Some(served) => Ok(Found { served: served.clone(), states: self.states.clone() }),
+            None => Err(ItemError::new(ErrorKind::UnknownFunction, self.unknown(function))),
+        }
+    }
+
     /// The nearest names help against a slip; all of them would be a wall.
     fn unknown(&self, function: &Function) -> String {
         let mut names: Vec<&str> = self.names().collect();
@@ -116,22 +140,22 @@ impl Functions {
         format!("no function {function} is served here; the nearest are {}", names.join(", "))
     }
 
-    fn insert(mut self, name: &str, erased: Erased) -> Functions {
+    fn insert(mut self, name: &str, served: Served) -> Functions {
         if name.parse::<Function>().is_err() {
             return self.mistake(Error::BadName { name: name.to_owned() });
         }
-        if self.by_name.insert(name.to_owned(), erased).is_some() {
+        if self.by_name.insert(name.to_owned(), served).is_some() {
             return self.mistake(Error::NameTwice { name: name.to_owned() });
         }
         self
     }
 
-    fn insert_value<K, H: Handler<(Value, K)>>(self, name: &str, erased: Erased) -> Functions {
+    fn insert_value<K, H: Handler<(Value, K)>>(self, name: &str, served: Served) -> Functions {
         // Taken as a value it would be stored as {"Err": ..}, and counted as a success.
         if H::returns().starts_with("core::result::Result<") {
             return self.mistake(Error::ReturnsResult { name: name.to_owned() });
         }
-        self.insert(name, erased)
+        self.insert(name, served)
     }
 
     fn mistake(mut self, mistake: Error) -> Functions {
@@ -146,14 +170,21 @@ impl Call for Functions {
     }
 
     fn call(&self, item: Item) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
-        let Some(function) = self.by_name.get(item.function.as_str()) else {
-            let message = self.unknown(&item.function);
-            return Box::pin(async { Err(ItemError::new(ErrorKind::UnknownFunction, message)) });
-        };
+        match self.find(&item.function) {
+            Ok(found) => found.call(item),
+            Err(error) => Box::pin(async { Err(error) }),
+        }
+    }
+}
+
+impl Found {
+    /// Runs one item, as [`Call::call`] does.
+    pub(crate) fn call(&self, item: Item) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
         let limit = item.timeout;
         let context = Context::new(item, self.states.clone());
         let stop = context.stop.clone();
-        let running = AssertUnwindSafe(async { function(context).await });
+        let function = self.served.erased.clone();
+        let running = AssertUnwindSafe(async move { function(context).await });
         Box::pin(async move {
             // Told at the end of the call, however it ends, so that what it left behind can stop.
             let _told = stop.drop_guard();
@@ -164,15 +195,35 @@ impl Call for Functions {
             }
         })
     }
+
+    /// The outcome of a function that has nothing to wait for, at a small part of the cost; `None`
+    /// for any other.
+    pub(crate) fn at_once(&self, item: &Item) -> Option<Outcome> {
+        let at_once = self.served.at_once.as_ref()?;
+        let context = || Context::new(item.clone(), self.states.clone());
+        let outcome = catch_unwind(AssertUnwindSafe(|| at_once(item, &context)));
+        outcome.unwrap_or_else(|panic| Some(Err(panicked(panic))))
+    }
+}
+
+impl Served {
+    fn inline<K, H: Handler<K>>(function: H) -> Served {
+        let function = Arc::new(function);
+        let at_once = function.clone();
+        Served {
+            erased: Arc::new(move |context| Box::pin(function.invoke(context))),
+            at_once: Some(Arc::new(move |item, context| at_once.at_once(item, context))),
+        }
+    }
+
+    fn on_thread<K, H: Handler<K>>(function: H) -> Served {
+        Served { erased: on_thread(Arc::new(function)), at_once: None }
+    }
 }
 
 /// What an item that took too long comes to.
 pub(crate) fn timed_out(limit: std::time::Duration) -> ItemError {
     ItemError::new(ErrorKind::TimedOut, format!("took longer than its time-out of {limit:?}"))
-}
-
-fn inline<K, H: Handler<K>>(function: Arc<H>) -> Erased {
-    Arc::new(move |context| Box::pin(function.invoke(context)))
 }
 
 fn on_thread<K, H: Handler<K>>(function: Arc<H>) -> Erased {

@@ -50,6 +50,12 @@ pub trait Handler<K>: Send + Sync + 'static {
     fn invoke(&self, context: Context) -> impl Future<Output = Outcome> + Send + 'static;
     #[doc(hidden)]
     fn returns() -> &'static str;
+    /// The outcome of a function that has nothing to wait for: what a chunk of many cheap calls
+    /// runs on, so it makes no future and, where none is wanted, no context.
+    #[doc(hidden)]
+    fn at_once(&self, _item: &Item, _context: &dyn Fn() -> Context) -> Option<Outcome> {
+        None
+    }
 }
 
 /// Marks functions that return their value.
@@ -98,6 +104,9 @@ macro_rules! handlers {
                 ready(argument(&context.item).and_then(|a| $finish(&context.item, self(a))))
             }
             fn returns() -> &'static str { type_name::<$returned>() }
+            fn at_once(&self, item: &Item, _: &dyn Fn() -> Context) -> Option<Outcome> {
+                Some(argument(item).and_then(|a| $finish(item, self(a))))
+            }
         }
 
         impl<F, A, $($generic),+> Handler<($mode, PlainWithContext<A>)> for F
@@ -111,6 +120,11 @@ macro_rules! handlers {
                 ready(argument(&item).and_then(|a| $finish(&item, self(a, context))))
             }
             fn returns() -> &'static str { type_name::<$returned>() }
+            fn at_once(&self, item: &Item, context: &dyn Fn() -> Context) -> Option<Outcome> {
+                let context = context();
+                let _told = context.stop.clone().drop_guard();
+                Some(argument(item).and_then(|a| $finish(item, self(a, context))))
+            }
         }
 
         impl<F, A, R, $($generic),+> Handler<($mode, Async<A>)> for F

@@ -1,9 +1,14 @@
 //! The half of jetiter that works: [`Worker`] runs items, [`Collator`] collates their outcomes.
 //!
 //! An item comes in by `pull`, is run by `executor` through `functions`, and its outcome goes to
-//! the cache. There the collator follows the log: `tally` decides when a group is complete,
+//! the cache. A chunk is many items in one message: `chunk` knows which of them wait, run or have
+//! ended, `chunk_run` runs them, `chunk_store` stores what they came to, `suspects` takes those that
+//! came again and again one by one. There the collator follows the log: `tally` decides when a group is complete,
 //! `collator::collation` writes its list, `collator::cleaner` says what is removed.
 
+mod chunk;
+mod chunk_run;
+mod chunk_store;
 mod collator;
 mod error;
 mod executor;
@@ -16,6 +21,7 @@ pub mod math;
 mod patience;
 mod pull;
 mod room;
+mod suspects;
 mod tally;
 mod worker;
 

@@ -21,7 +21,7 @@ use crate::pull::{Pull, Pulled};
 use crate::room::Room;
 
 /// How long a function may hold its thread past its time-out before the item goes on without it.
-const STUCK_GRACE: Duration = Duration::from_secs(1);
+pub(crate) const STUCK_GRACE: Duration = Duration::from_secs(1);
 /// How often a worker looks how full the cache is.
 const FULL_CHECK: Duration = Duration::from_secs(1);
 /// With room for fewer items than this a worker looks more often.

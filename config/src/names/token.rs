@@ -1,7 +1,8 @@
-//! Names that are tokens of a subject, checked when they are made.
+//! Names that are tokens of a subject, checked when they are made, cheap to clone.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +31,7 @@ macro_rules! checked_name {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The name as text.
@@ -43,7 +44,7 @@ macro_rules! checked_name {
             type Err = Error;
             fn from_str(text: &str) -> Result<Self, Error> {
                 if $check(text) {
-                    return Ok($name(text.to_owned()));
+                    return Ok($name(text.into()));
                 }
                 Err(Error::Name { what: $what, value: text.to_owned(), reason: $rule })
             }
@@ -58,7 +59,7 @@ macro_rules! checked_name {
 
         impl From<$name> for String {
             fn from(name: $name) -> String {
-                name.0
+                name.as_str().to_owned()
             }
         }
 
@@ -90,7 +91,7 @@ checked_name!(
 impl GroupId {
     /// A new id that nobody can guess.
     pub fn random() -> GroupId {
-        GroupId(uuid::Uuid::new_v4().simple().to_string())
+        GroupId(uuid::Uuid::new_v4().simple().to_string().into())
     }
 }
 

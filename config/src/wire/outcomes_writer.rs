@@ -21,7 +21,6 @@ pub struct OutcomesWriter {
     encoding: Encoding,
     values: Vec<u8>,
     errors: Vec<(u32, ItemError)>,
-    message_bytes: usize,
     ran: Vec<Ran>,
 }
 
@@ -29,7 +28,7 @@ impl OutcomesWriter {
     /// No outcomes yet.
     pub fn new(encoding: Encoding) -> OutcomesWriter {
         let values = encoding.list_open().to_vec();
-        OutcomesWriter { encoding, values, errors: Vec::new(), message_bytes: 0, ran: Vec::new() }
+        OutcomesWriter { encoding, values, errors: Vec::new(), ran: Vec::new() }
     }
 
     /// Adds the next outcome. A value that is not well formed, by the doing of its type, would
@@ -46,29 +45,23 @@ impl OutcomesWriter {
             Ok(value) => self.values.extend_from_slice(value),
             Err(error) => {
                 self.values.extend_from_slice(self.encoding.null());
-                // As JSON a control character takes six bytes.
-                self.message_bytes += 6 * error.message.len() + 64;
                 self.errors.push((self.ran.len() as u32, error));
             }
         }
         self.ran.push(ran);
     }
 
-    /// How many outcomes there are.
-    pub fn len(&self) -> usize {
-        self.ran.len()
+    /// The most bytes that this outcome will add.
+    pub fn most(outcome: &Result<Vec<u8>, ItemError>) -> usize {
+        match outcome {
+            Ok(value) => OutcomesWriter::EACH + value.len(),
+            // As JSON a control character takes six bytes.
+            Err(error) => OutcomesWriter::EACH + 64 + 6 * error.message.len(),
+        }
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.ran.is_empty()
-    }
-
-    /// The most bytes that the payload takes as it is now.
-    pub fn size(&self) -> usize {
-        // Three numbers an item, of up to 20 digits, and an offset.
-        128 + self.values.len() + self.message_bytes + 80 * self.ran.len()
-    }
+    /// Three numbers, of up to 20 digits, and an offset.
+    const EACH: usize = 80;
 
     /// The entry: its run, under the worker's name, and its payload.
     pub fn finish(mut self, worker: String) -> Result<(Run, Vec<u8>), Error> {

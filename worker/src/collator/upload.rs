@@ -7,12 +7,11 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::context::PublishAckFuture;
 use async_nats::jetstream::object_store::{ObjectInfo, ObjectOptions};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
 use bytes::Bytes;
-use jetiter_config::broker::Broker;
+use jetiter_config::broker::{Broker, Publishing};
 use jetiter_config::encoding::Encoding;
 use jetiter_config::{crash_point, wire};
 use serde::Serialize;
@@ -34,7 +33,7 @@ pub(crate) struct Upload {
     digest: Sha256,
     size: usize,
     chunks: usize,
-    in_flight: VecDeque<PublishAckFuture>,
+    in_flight: VecDeque<Publishing>,
 }
 
 /// An upload whose every chunk is stored.

@@ -1,0 +1,242 @@
+//! Many publishes at once. Their acknowledgements all come to one inbox: a publish costs no request
+//! of its own, no channel and no timer.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use async_nats::jetstream::ErrorCode;
+use async_nats::{Client, HeaderMap, Message, PublishErrorKind, StatusCode, Subject, Subscriber};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use serde::Deserialize;
+use tokio::time::{Instant, interval, timeout};
+
+/// How often acknowledgements that did not come are looked for.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// The server's word on a stored message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its sequence in the stream.
+    pub sequence: u64,
+    /// It is not stored anew: its message id was known.
+    pub duplicate: bool,
+}
+
+/// Why the server did not store a message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The subject holds a message already, and that one stays.
+    #[error("there is one already")]
+    Already,
+    /// The message is larger than the server or the stream takes.
+    #[error("{0}")]
+    TooLarge(String),
+    /// Nothing listens on the subject.
+    #[error("no stream takes it")]
+    NoStream,
+    /// A limit of the stream or of the server is reached, or so it says: it may work later.
+    #[error("{0}")]
+    Full(String),
+    /// No leader, another write under way, no answer: it may work later.
+    #[error("{0}")]
+    Later(String),
+}
+
+/// Publishes over one connection.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    client: Client,
+    inbox: String,
+    patience: Duration,
+    waiting: Arc<Waiting>,
+}
+
+/// Publishes whose acknowledgement has not been taken, by number.
+#[derive(Debug, Default)]
+struct Waiting(Mutex<Numbered>);
+
+#[derive(Debug, Default)]
+struct Numbered {
+    last: u64,
+    publishes: HashMap<u64, Publish>,
+}
+
+#[derive(Debug)]
+enum Publish {
+    Unanswered { since: Instant, waker: Option<Waker> },
+    Answered(Result<Stored, Refusal>),
+}
+
+impl Publisher {
+    /// Subscribes to the acknowledgements, for as long as this lives.
+    pub(crate) async fn open(client: &Client, patience: Duration) -> Result<Publisher, Refusal> {
+        let inbox = client.new_inbox();
+        let later = |error: &dyn fmt::Display| Refusal::Later(error.to_string());
+        let answers = client.subscribe(format!("{inbox}.*")).await.map_err(|e| later(&e))?;
+        let waiting = Arc::new(Waiting::default());
+        tokio::spawn(listen(answers, Arc::downgrade(&waiting), patience));
+        Ok(Publisher { client: client.clone(), inbox, patience, waiting })
+    }
+
+    /// Sends a message; the future ends with the server's word.
+    pub(crate) async fn publish(
+        &self,
+        subject: Subject,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<Publishing, Refusal> {
+        let publishing = self.waiting.begin();
+        let reply = format!("{}.{}", self.inbox, publishing.number);
+        let sent = self.client.publish_with_reply_and_headers(subject, reply, headers, payload);
+        // While the connection is away its queue fills, and then sending waits as well.
+        match timeout(self.patience, sent).await {
+            Ok(Ok(())) => Ok(publishing),
+            Ok(Err(error)) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
+                Err(Refusal::TooLarge(error.to_string()))
+            }
+            Ok(Err(error)) => Err(Refusal::Later(error.to_string())),
+            Err(_) => Err(unanswered()),
+        }
+    }
+}
+
+/// A publish under way. Dropped, it goes on unheard.
+#[derive(Debug)]
+pub struct Publishing {
+    number: u64,
+    waiting: Arc<Waiting>,
+}
+
+impl Future for Publishing {
+    type Output = Result<Stored, Refusal>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut numbered = self.waiting.numbered();
+        match numbered.publishes.get_mut(&self.number) {
+            Some(Publish::Answered(answer)) => Poll::Ready(answer.clone()),
+            Some(Publish::Unanswered { waker, .. }) => {
+                *waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+            // Only dropping takes it out.
+            None => Poll::Ready(Err(unanswered())),
+        }
+    }
+}
+
+impl Drop for Publishing {
+    fn drop(&mut self) {
+        self.waiting.numbered().publishes.remove(&self.number);
+    }
+}
+
+impl Waiting {
+    fn begin(self: &Arc<Self>) -> Publishing {
+        let mut numbered = self.numbered();
+        numbered.last += 1;
+        let number = numbered.last;
+        let publish = Publish::Unanswered { since: Instant::now(), waker: None };
+        numbered.publishes.insert(number, publish);
+        Publishing { number, waiting: self.clone() }
+    }
+
+    fn answer(&self, number: u64, answer: Result<Stored, Refusal>) {
+        let waker = match self.numbered().publishes.get_mut(&number) {
+            Some(publish) => publish.answer(answer),
+            None => None,
+        };
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// Gives up what was sent so long ago that no answer will come.
+    fn give_up(&self, patience: Duration) {
+        let late = |publish: &Publish| match publish {
+            Publish::Unanswered { since, .. } => since.elapsed() >= patience,
+            Publish::Answered(_) => false,
+        };
+        let mut numbered = self.numbered();
+        let late = numbered.publishes.values_mut().filter(|publish| late(publish));
+        let wakers: Vec<_> = late.filter_map(|late| late.answer(Err(unanswered()))).collect();
+        drop(numbered);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// A panic while the lock was held leaves the table whole: every change to it is one step.
+    fn numbered(&self) -> MutexGuard<'_, Numbered> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Publish {
+    fn answer(&mut self, answer: Result<Stored, Refusal>) -> Option<Waker> {
+        match std::mem::replace(self, Publish::Answered(answer)) {
+            Publish::Unanswered { waker, .. } => waker,
+            Publish::Answered(_) => None,
+        }
+    }
+}
+
+async fn listen(mut answers: Subscriber, waiting: Weak<Waiting>, patience: Duration) {
+    let mut look = interval(LOOK);
+    loop {
+        let answer = tokio::select! {
+            answer = answers.next() => answer,
+            _ = look.tick() => match waiting.upgrade() {
+                Some(waiting) => {
+                    waiting.give_up(patience);
+                    continue;
+                }
+                None => return,
+            },
+        };
+        let (Some(message), Some(waiting)) = (answer, waiting.upgrade()) else {
+            return;
+        };
+        let number = message.subject.rsplit('.').next().and_then(|number| number.parse().ok());
+        if let Some(number) = number {
+            waiting.answer(number, read(&message));
+        }
+    }
+}
+
+fn read(message: &Message) -> Result<Stored, Refusal> {
+    #[derive(Deserialize)]
+    struct Answer {
+        #[serde(default)]
+        seq: u64,
+        #[serde(default)]
+        duplicate: bool,
+        error: Option<async_nats::jetstream::Error>,
+    }
+    if message.status == Some(StatusCode::NO_RESPONDERS) {
+        return Err(Refusal::NoStream);
+    }
+    match serde_json::from_slice(&message.payload) {
+        Ok(Answer { seq, duplicate, error: None }) => Ok(Stored { sequence: seq, duplicate }),
+        Ok(Answer { error: Some(error), .. }) => Err(refused(&error)),
+        Err(error) => Err(Refusal::Later(format!("the server's answer can't be read: {error}"))),
+    }
+}
+
+fn refused(error: &async_nats::jetstream::Error) -> Refusal {
+    let text = error.to_string();
+    match error.error_code() {
+        ErrorCode::STREAM_WRONG_LAST_SEQUENCE => Refusal::Already,
+        ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM => Refusal::TooLarge(text),
+        // 10077 says "full" and also "written already".
+        ErrorCode::STREAM_STORE_FAILED | ErrorCode::INSUFFICIENT_RESOURCES => Refusal::Full(text),
+        // 10164 says that another write is under way that may still fail: only 10071 is certain, so
+        // ask again.
+        _ => Refusal::Later(text),
+    }
+}
+
+fn unanswered() -> Refusal {
+    Refusal::Later("no acknowledgement in time".to_owned())
+}
