@@ -87,6 +87,17 @@ async fn several_workers_share_a_function_that_costs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn chunks_are_compared_with_one_argument_a_message() {
+    let alone = Alone::start().await;
+    let arguments = ["chunk", "--items", "300", "--rounds", "1", "--chunk", "100"];
+    let measured = alone.measures(&arguments).await;
+    assert_eq!(measured["chunk"], "100");
+    is_above_zero(&measured["single"]["engine"]["median"]);
+    is_above_zero(&measured["chunked"]["execute"]["rate"]["median"]);
+    is_above_zero(&measured["ratio_of_medians"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn latency_is_told_in_round_trips() {
     let alone = Alone::start().await;
     let measured = alone.measures(&["latency", "--rounds", "3"]).await;
@@ -143,6 +154,7 @@ async fn what_makes_no_sense_is_refused_by_name() {
         (&["--sleep", "2m"], "--sleep"),
         (&["--workers", "0"], "--workers"),
         (&["--replicas", "9"], "--replicas"),
+        (&["--chunk", "0"], "--chunk"),
         (&["growth", "--from", "10", "--to", "1"], "--from"),
         (&["fairness", "--giant", "0"], "--giant"),
         (&["--namespace", "jetiter"], "--namespace"),
