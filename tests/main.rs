@@ -53,6 +53,9 @@ mod seed_bugs_more;
 /// The program: real processes, exit codes, what is printed, real kills.
 mod cli;
 
+/// The benchmark: what it tells, what it refuses, and that nothing is left of it.
+mod bench;
+
 /// What people do to the object store.
 mod results;
 

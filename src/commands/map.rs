@@ -226,7 +226,8 @@ impl Map {
     }
 }
 
-fn chunk(text: &str) -> Result<Chunk, String> {
+/// A number of arguments, or `auto`.
+pub(super) fn chunk(text: &str) -> Result<Chunk, String> {
     match text.parse() {
         _ if text == "auto" => Ok(Chunk::auto()),
         Ok(count) if (1..=Chunk::MAX).contains(&count) => Ok(Chunk::of(count)),

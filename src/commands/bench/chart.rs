@@ -65,6 +65,7 @@ where
     let mut chart = ChartBuilder::on(area)
         .caption(title, ("sans-serif", 18))
         .margin(14)
+        .margin_right(36)
         .x_label_area_size(38)
         .y_label_area_size(76)
         .build_cartesian_2d((first..last).log_scale(), 0.0..most)

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use jetiter_client::{Client, FOREVER, Options, Raw};
+use jetiter_client::{Client, FOREVER, Raw};
 use jetiter_config::names::GroupId;
 use serde::de::IgnoredAny;
 use tokio::time::{Instant, sleep};
@@ -85,7 +85,7 @@ impl Engine {
     /// Publishes a group; its id.
     pub(super) async fn submit(&self, work: &Work, items: u32) -> Result<GroupId, Failure> {
         let arguments = (0..items).map(|index| work.argument(index));
-        Ok(self.client.async_iter(work.function(), arguments, &Options::new()).await?)
+        Ok(self.client.async_iter(work.function(), arguments, &work.to_submit()).await?)
     }
 
     /// Waits for a group's list.

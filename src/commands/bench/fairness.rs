@@ -82,8 +82,8 @@ pub(super) async fn run(options: &Options, args: &Args, stage: &Stage) -> Result
         ratio: behind_us.median / alone_us.median,
     };
     match options.json {
-        true => Ok(json!({ "options": options.shown(), "measured": measured }).to_string()),
-        false => Ok(measured.shown(options)),
+        true => Ok(json!({ "options": options.shown(&work), "measured": measured }).to_string()),
+        false => Ok(measured.shown(options, &work)),
     }
 }
 
@@ -93,7 +93,7 @@ async fn submit_giant(engine: &Engine, work: &Work, items: u32) -> Result<(), Fa
     output::note(format!("publishing {} items", whole(f64::from(items))));
     let client = Client::connect(&engine.place.settings).await?;
     let arguments = (0..items).map(|index| work.argument(index));
-    client.async_iter(work.function(), arguments, &Default::default()).await?;
+    client.async_iter(work.function(), arguments, &work.to_submit()).await?;
     Ok(())
 }
 
@@ -117,7 +117,7 @@ async fn begun(engine: &Engine) -> Result<(), Failure> {
 }
 
 impl Measured {
-    fn shown(&self, options: &Options) -> String {
+    fn shown(&self, options: &Options, work: &Work) -> String {
         let times = |name: &str, times: &Times, worst: &str| {
             let [p10, median, p90] = times.cells();
             row([name, &median, &p10, &p90, worst])
@@ -130,7 +130,7 @@ impl Measured {
         format!(
             "{}\n{}; {} of them behind a giant of {}\n\n{table}\n\nbehind / alone: {:.1}",
             self.machine.shown(),
-            options.described(self.items, self.samples as u32),
+            options.described(work, self.items, self.samples as u32),
             self.samples,
             whole(f64::from(self.giant)),
             self.ratio,

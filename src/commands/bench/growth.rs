@@ -82,7 +82,7 @@ pub(super) async fn run(options: &Options, args: &Args, stage: &Stage) -> Result
     let compared = Compared::of(&steps);
     if options.json {
         let measured = json!({ "machine": machine, "steps": steps, "compared": compared });
-        return Ok(json!({ "options": options.shown(), "measured": measured }).to_string());
+        return Ok(json!({ "options": options.shown(&work), "measured": measured }).to_string());
     }
     let compared = compared.map_or_else(String::new, |compared| compared.shown());
     let table = table(&steps);

@@ -50,8 +50,8 @@ pub(super) async fn run(options: &Options, stage: &Stage) -> Result<String, Fail
     let machine = Machine::of(stage);
     let measured = Measured { machine, items, groups, round_trip_us, group_us, in_round_trips };
     match options.json {
-        true => Ok(json!({ "options": options.shown(), "measured": measured }).to_string()),
-        false => Ok(measured.shown(options)),
+        true => Ok(json!({ "options": options.shown(&work), "measured": measured }).to_string()),
+        false => Ok(measured.shown(options, &work)),
     }
 }
 
@@ -65,7 +65,7 @@ pub(super) async fn one(engine: &Engine, work: &Work, items: u32) -> Result<Dura
 }
 
 impl Measured {
-    fn shown(&self, options: &Options) -> String {
+    fn shown(&self, options: &Options, work: &Work) -> String {
         let times = |name: &str, times: &Times| {
             let [p10, median, p90] = times.cells();
             row([name, &median, &p10, &p90])
@@ -78,7 +78,7 @@ impl Measured {
         format!(
             "{}\n{}\n\n{table}\n\nin publish round trips: {:.1}",
             self.machine.shown(),
-            options.described(self.items, self.groups),
+            options.described(work, self.items, self.groups),
             self.in_round_trips,
         )
     }

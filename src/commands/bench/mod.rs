@@ -3,6 +3,7 @@
 
 mod bare;
 mod chart;
+mod chunk;
 mod engine;
 mod fairness;
 mod figures;
@@ -10,6 +11,7 @@ mod growth;
 mod latency;
 mod machine;
 mod options;
+mod phases;
 mod scale;
 mod stage;
 mod turns;
@@ -56,6 +58,8 @@ enum What {
     ///
     /// The giant is published first; then groups of --items (10) are timed while it is worked.
     Fairness(fairness::Args),
+    /// What chunks bring: --chunk (1000) arguments in one message against one in each, in turns
+    Chunk,
 }
 
 pub(crate) async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
@@ -67,11 +71,8 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
     args.options.check()?;
     let settings = args.options.settings(global.load(log::QUIET)?);
     let stop = signals::stop()?;
-    let opened = tokio::select! {
-        opened = Stage::open(settings, global, args.options.keep) => opened,
-        () = stop.cancelled() => return Ok(Exit::Interrupted),
-    };
-    let (stage, mut deaths) = opened?;
+    // Not broken off: a server that is about to start would outlive its directory.
+    let (stage, mut deaths) = Stage::open(settings, global, args.options.keep).await?;
     let ended = tokio::select! {
         ended = measure(&args, &stage) => ended.map(|()| Exit::Done),
         Some(death) = deaths.recv() => Err(death),
@@ -89,6 +90,7 @@ async fn measure(args: &Args, stage: &Stage) -> Result<(), Failure> {
         Some(What::Latency) => latency::run(options, stage).await?,
         Some(What::Growth(args)) => growth::run(options, args, stage).await?,
         Some(What::Scale) => scale::run(options, stage).await?,
+        Some(What::Chunk) => chunk::run(options, stage).await?,
         Some(What::Fairness(args)) => fairness::run(options, args, stage).await?,
     };
     output::line(told)

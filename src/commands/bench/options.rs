@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use clap::value_parser;
+use jetiter_client::Chunk;
 use jetiter_config::settings::Settings;
 use serde::Serialize;
 
+use super::super::map;
 use super::figures::whole;
 use crate::cli::Failure;
 
@@ -41,6 +43,9 @@ pub(super) struct Options {
     /// Items each worker runs at once; 0 for four times the processors
     #[arg(long, global = true, value_name = "N")]
     pub(super) concurrency: Option<usize>,
+    /// Arguments in one message of the engine, or `auto`
+    #[arg(long, global = true, value_name = "N", value_parser = Chunked::parse)]
+    pub(super) chunk: Option<Chunked>,
     /// How many servers keep each asset
     #[arg(long, global = true, value_name = "N", value_parser = value_parser!(u64).range(1..=5))]
     pub(super) replicas: Option<u64>,
@@ -88,17 +93,17 @@ impl Options {
     }
 
     /// What was asked for, for people.
-    pub(super) fn described(&self, items: u32, rounds: u32) -> String {
-        let work = self.work().described();
+    pub(super) fn described(&self, work: &Work, items: u32, rounds: u32) -> String {
+        let work = work.described();
         let workers = self.workers.first().copied().unwrap_or(1);
         let (items, slots) = (whole(f64::from(items)), self.slots());
         format!("{items} items of {work}; {workers} worker(s) of {slots} slots; {rounds} rounds")
     }
 
     /// The same for programs.
-    pub(super) fn shown(&self) -> serde_json::Value {
+    pub(super) fn shown(&self, work: &Work) -> serde_json::Value {
         serde_json::json!({
-            "work": self.work().shown(),
+            "work": work.shown(),
             "workers": self.workers.first().copied().unwrap_or(1),
             "concurrency": self.slots(),
             "replicas": self.replicas,
@@ -110,7 +115,25 @@ impl Options {
             payload: self.payload.map(|bytes| "x".repeat(bytes as usize)),
             sleep_us: self.sleep.as_micros() as u64,
             spin_us: self.spin.as_micros() as u64,
+            chunk: self.chunk.clone(),
         }
+    }
+}
+
+/// How many arguments one message carries, and how that was said.
+#[derive(Clone, Debug)]
+pub(super) struct Chunked {
+    pub(super) said: String,
+    chunk: Chunk,
+}
+
+impl Chunked {
+    pub(super) fn of(count: u32) -> Chunked {
+        Chunked { said: count.to_string(), chunk: Chunk::of(count) }
+    }
+
+    fn parse(text: &str) -> Result<Chunked, String> {
+        map::chunk(text).map(|chunk| Chunked { said: text.to_owned(), chunk })
     }
 }
 
@@ -120,6 +143,7 @@ pub(super) struct Work {
     payload: Option<String>,
     sleep_us: u64,
     spin_us: u64,
+    chunk: Option<Chunked>,
 }
 
 /// An argument of one of the functions.
@@ -134,12 +158,26 @@ pub(super) enum Argument<'a> {
 impl Work {
     /// A function that costs nothing but its call.
     pub(super) fn trivial() -> Work {
-        Work { payload: None, sleep_us: 0, spin_us: 0 }
+        Work { payload: None, sleep_us: 0, spin_us: 0, chunk: None }
     }
 
     /// A function that takes its time without the processor.
     pub(super) fn sleeping(sleep: Duration) -> Work {
         Work { sleep_us: sleep.as_micros() as u64, ..Work::trivial() }
+    }
+
+    /// The same in chunks.
+    pub(super) fn chunked(self, chunk: Option<Chunked>) -> Work {
+        Work { chunk, ..self }
+    }
+
+    /// How the client is to submit it.
+    pub(super) fn to_submit(&self) -> jetiter_client::Options {
+        let options = jetiter_client::Options::new();
+        match &self.chunk {
+            Some(chunked) => options.chunk(chunked.chunk),
+            None => options,
+        }
     }
 
     pub(super) fn function(&self) -> &'static str {
@@ -168,8 +206,11 @@ impl Work {
                 text = format!("{text}, {name} {time}");
             }
         }
-        match &self.payload {
-            Some(payload) => format!("{text}, {} bytes each", payload.len()),
+        if let Some(payload) = &self.payload {
+            text = format!("{text}, {} bytes each", payload.len());
+        }
+        match &self.chunk {
+            Some(chunk) => format!("{text}, in chunks of {}", chunk.said),
             None => text,
         }
     }
@@ -181,6 +222,7 @@ impl Work {
             "payload": self.payload.as_ref().map(String::len),
             "sleep_us": self.sleep_us,
             "spin_us": self.spin_us,
+            "chunk": self.chunk.as_ref().map(|chunk| &chunk.said),
         })
     }
 

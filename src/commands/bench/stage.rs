@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
 
+use futures_util::future::join_all;
 use jetiter_config::broker::Broker;
 use jetiter_config::names::{GroupId, Namespace};
 use jetiter_config::settings::Settings;
@@ -80,7 +81,7 @@ impl Stage {
         let broker = Broker::connect(&settings, "jetiter bench").await?;
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         made.push(broker.namespace.clone());
-        Ok(Place { broker, settings })
+        Ok(Place { broker, settings, keep: self.keep })
     }
 
     pub(super) fn server_version(&self) -> String {
@@ -167,6 +168,7 @@ impl Stage {
 pub(super) struct Place {
     pub(super) broker: Broker,
     pub(super) settings: Settings,
+    keep: bool,
 }
 
 impl Place {
@@ -185,15 +187,18 @@ impl Place {
 
     /// Removes its streams before the end of the benchmark: they would cost the server memory.
     pub(super) async fn remove(self) {
-        remove(&self.broker, &self.topology()).await;
+        if !self.keep {
+            remove(&self.broker, &self.topology()).await;
+        }
     }
 }
 
 async fn remove(broker: &Broker, topology: &Topology) {
-    for stream in topology.streams() {
+    let delete = async |stream: String| {
         // One that is not there was removed before, or never made.
-        if let Err(error) = broker.jetstream.delete_stream(&stream.name).await {
-            tracing::debug!(stream = stream.name, %error, "not removed");
+        if let Err(error) = broker.jetstream.delete_stream(&stream).await {
+            tracing::debug!(stream, %error, "not removed");
         }
-    }
+    };
+    join_all(topology.streams().into_iter().map(|stream| delete(stream.name))).await;
 }

@@ -9,9 +9,10 @@ use tokio::time::Instant;
 
 use super::bare::{Bare, Round};
 use super::engine::{Engine, Phases};
-use super::figures::{Spread, Times, median, micros, percent, row, whole};
+use super::figures::{Spread, Times, median, whole};
 use super::machine::Machine;
-use super::options::Options;
+use super::options::{Options, Work};
+use super::phases::{HEADING, Rates, rates_row};
 use super::stage::{Place, Stage};
 use crate::cli::{Failure, output};
 
@@ -21,16 +22,6 @@ const ROUNDS: u32 = 5;
 const WARM_UP: u32 = 10_000;
 /// How often the round trip of a publish is taken.
 const ROUND_TRIPS: u32 = 200;
-/// What takes less has no rate.
-const AT_ONCE_MS: f64 = 1.0;
-
-/// A phase of the engine: its rates, and how much of the whole time it takes. Phases overlap.
-#[derive(Serialize)]
-struct Phase {
-    rate: Spread,
-    median_ms: f64,
-    part: f64,
-}
 
 #[derive(Serialize)]
 struct Measured {
@@ -40,13 +31,12 @@ struct Measured {
     rounds: u32,
     bare: Spread,
     bare_submit: Spread,
-    engine: Spread,
-    submit: Phase,
-    execute: Phase,
-    collate: Phase,
-    purge: Phase,
+    #[serde(flatten)]
+    engine: Rates,
     ratio_of_medians: f64,
     ratio_of_bests: f64,
+    /// The middle of the rounds' own ratios: what else the machine did in a round was there for both.
+    ratio_in_rounds: f64,
 }
 
 pub(super) async fn run(options: &Options, stage: &Stage) -> Result<String, Failure> {
@@ -67,8 +57,8 @@ pub(super) async fn run(options: &Options, stage: &Stage) -> Result<String, Fail
     let machine = Machine::of(stage);
     let measured = Measured::of(machine, round_trip_us, items, &theirs, &ours);
     match options.json {
-        true => Ok(json!({ "options": options.shown(), "measured": measured }).to_string()),
-        false => Ok(measured.shown(options)),
+        true => Ok(json!({ "options": options.shown(&work), "measured": measured }).to_string()),
+        false => Ok(measured.shown(options, &work)),
     }
 }
 
@@ -107,13 +97,11 @@ impl Measured {
         bare: &[Round],
         engine: &[Phases],
     ) -> Measured {
-        let phase = |time: fn(&Phases) -> Duration| Phase {
-            rate: Spread::of(items, engine.iter().map(time)),
-            median_ms: median(engine.iter().map(|p| time(p).as_secs_f64() * 1e3)),
-            part: median(engine.iter().map(|p| time(p).as_secs_f64() / p.whole.as_secs_f64())),
-        };
+        let seconds = |time: Duration| time.as_secs_f64();
+        let pairs = bare.iter().zip(engine);
+        let ratios = pairs.map(|(bare, engine)| seconds(bare.whole) / seconds(engine.whole));
         let limit = Spread::of(items, bare.iter().map(|round| round.whole));
-        let ours = Spread::of(items, engine.iter().map(|phases| phases.whole));
+        let ours = Rates::of(items, engine);
         Measured {
             machine,
             round_trip_us,
@@ -121,47 +109,28 @@ impl Measured {
             rounds: engine.len() as u32,
             bare: limit,
             bare_submit: Spread::of(items, bare.iter().map(|round| round.submit)),
+            ratio_of_medians: ours.engine.median / limit.median,
+            ratio_of_bests: ours.engine.best / limit.best,
+            ratio_in_rounds: median(ratios),
             engine: ours,
-            submit: phase(|phases| phases.submit),
-            execute: phase(|phases| phases.execute),
-            collate: phase(|phases| phases.collate),
-            purge: phase(|phases| phases.purge),
-            ratio_of_medians: ours.median / limit.median,
-            ratio_of_bests: ours.best / limit.best,
         }
     }
 
-    fn shown(&self, options: &Options) -> String {
-        let rates = |name: &str, rate: &Spread, time: &str, part: &str| {
-            let [best, median, worst] = rate.cells();
-            row([name, &best, &median, &worst, time, part])
-        };
-        let phase = |name: &str, phase: &Phase| {
-            let (time, part) = (micros(phase.median_ms * 1e3), percent(phase.part));
-            match phase.median_ms < AT_ONCE_MS {
-                // A rate of nothing says nothing.
-                true => row([name, "", "at once", "", &time, &part]),
-                false => rates(name, &phase.rate, &time, &part),
-            }
-        };
-        let table = output::table(&[
-            row(["ITEMS A SECOND", "BEST", "MEDIAN", "WORST", "TIME", "PART OF THE WHOLE"]),
-            rates("bare loop", &self.bare, "", ""),
-            rates("  submit", &self.bare_submit, "", ""),
-            rates("engine", &self.engine, "", ""),
-            phase("  submit", &self.submit),
-            phase("  execute", &self.execute),
-            phase("  collate", &self.collate),
-            phase("  purge (behind)", &self.purge),
-        ]);
+    fn shown(&self, options: &Options, work: &Work) -> String {
+        let mut rows = vec![HEADING.map(str::to_owned).to_vec()];
+        rows.push(rates_row("bare loop", &self.bare));
+        rows.push(rates_row("  submit", &self.bare_submit));
+        rows.extend(self.engine.rows("engine"));
+        let table = output::table(&rows);
         let [p10, median, p90] = self.round_trip_us.cells();
         format!(
             "{}\n{}\nround trip of a publish: {median} (p10 {p10}, p90 {p90})\n\n{table}\n\n\
-             engine / bare loop: {:.2} (medians), {:.2} (bests)",
+             engine / bare loop: {:.2} (medians), {:.2} (bests), {:.2} (median of the rounds)",
             self.machine.shown(),
-            options.described(self.items, self.rounds),
+            options.described(work, self.items, self.rounds),
             self.ratio_of_medians,
             self.ratio_of_bests,
+            self.ratio_in_rounds,
         )
     }
 }
