@@ -104,7 +104,7 @@ impl Submission<'_> {
         let ns = &self.broker.namespace;
         let bytes = payload.len();
         let message = || {
-            let subject = ns.item_subject(&self.queue, &self.group, &self.function);
+            let subject = ns.item_subject(&self.queue, &self.group, &self.function, index);
             (subject, self.item_headers(index), payload.clone())
         };
         if let Stored::Duplicate { first_try: true } = self.store(Some(index), message).await? {

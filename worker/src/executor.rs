@@ -8,16 +8,17 @@ use jetiter_config::broker::{Broker, Refusal};
 use jetiter_config::call::{Call, Item, Outcome};
 use jetiter_config::crash_point;
 use jetiter_config::encoding::Encoding;
-use jetiter_config::names::{Delivery, Entry, ItemId};
+use jetiter_config::names::{Delivery, Entry, ItemId, Lane};
 use jetiter_config::settings;
 use jetiter_config::wire::{self, ErrorKind, ItemError, Run};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::functions::{Functions, timed_out};
 use crate::hand::{Grip, Hand, Held};
 use crate::room::Room;
+use crate::shares::{Share, Shares};
+use crate::slots::{Slot, Slots};
 
 /// From this delivery on begins are counted: the first two may be a stopping worker's naks or
 /// one unlucky neighbour.
@@ -31,11 +32,13 @@ pub(crate) struct Executor {
     /// The worker's name in records.
     pub(crate) name: String,
     pub(crate) hand: Arc<Hand>,
-    /// One permit a running function.
-    pub(crate) slots: Arc<Semaphore>,
-    pub(crate) concurrency: u32,
-    /// One permit an outcome whose put is not acknowledged.
-    pub(crate) puts: Semaphore,
+    /// How many items of each lane can be held.
+    pub(crate) shares: Arc<Shares>,
+    /// One a running function.
+    pub(crate) slots: Arc<Slots>,
+    pub(crate) concurrency: usize,
+    /// One an outcome whose put is not acknowledged.
+    pub(crate) puts: Arc<Slots>,
     /// Room in the cache.
     pub(crate) room: Room,
     /// Begin nothing more.
@@ -56,7 +59,7 @@ struct Arrival {
 
 impl Executor {
     /// Brings one message to its end: its outcome is stored, or it is handed back.
-    pub(crate) async fn execute(&self, message: async_nats::Message) {
+    pub(crate) async fn execute(&self, message: async_nats::Message, share: Share) {
         let Some(reply) = message.reply.clone() else {
             return;
         };
@@ -67,7 +70,7 @@ impl Executor {
             self.answer(&reply, "+TERM malformed subject").await;
             return;
         };
-        let grip = self.hand.take(arrival.item.clone(), reply, arrival.position);
+        let grip = self.hand.take(arrival.item.clone(), share.lane, reply, arrival.position);
         crash_point("worker.taken");
         let (retries, delivered) = (arrival.retries, arrival.delivered);
         if delivered > 1 && self.is_stored(&arrival.item).await {
@@ -134,20 +137,20 @@ impl Executor {
     }
 
     /// Waits for so many slots; `None` when the worker stops first.
-    async fn slot(&self, permits: u32) -> Option<OwnedSemaphorePermit> {
+    async fn slot(&self, lane: Lane, places: usize) -> Option<Slot> {
         tokio::select! {
             biased;
             () = self.stopping.cancelled() => None,
-            slot = self.slots.clone().acquire_many_owned(permits) => slot.ok(),
+            slot = self.slots.take(lane, places) => Some(slot),
         }
     }
 
     /// Writes the first free `try` mark from `n` on and returns its number; `None` when all up to
     /// the limit are taken.
-    async fn count_begin(&self, item: &Item, mut n: u32, limit: u32) -> Option<u32> {
+    async fn count_begin(&self, item: &Item, lane: Lane, mut n: u32, limit: u32) -> Option<u32> {
         while n <= limit {
             let entry = Entry::Try(item.id, n);
-            match self.store_once(item, entry, Bytes::new(), wire::once_headers()).await {
+            match self.store_once(item, lane, entry, Bytes::new(), wire::once_headers()).await {
                 Ok(()) => {
                     crash_point("worker.counted");
                     return Some(n);
@@ -167,26 +170,26 @@ impl Executor {
     /// a dead worker's hand. One that was begun and came again may be what kills workers: it runs
     /// alone, so that it takes no neighbour with it.
     async fn run(&self, grip: &Grip, retries: u32, suspect: bool) {
-        let item = &grip.held.item;
-        let Some(mut slot) = self.slot(1).await else {
+        let (item, lane) = (&grip.held.item, grip.held.lane);
+        let Some(mut slot) = self.slot(lane, 1).await else {
             return self.hand_back(&grip.held).await;
         };
         let (mut begin, mut alone) = (None, false);
         let limit = retries.saturating_add(self.settings.begins).saturating_add(1);
         if suspect && self.has_only_failed(item, retries).await {
-            begin = self.count_begin(item, item.attempt, limit).await;
+            begin = self.count_begin(item, lane, item.attempt, limit).await;
         } else if suspect {
-            begin = self.count_begin(item, 1, 1).await;
+            begin = self.count_begin(item, lane, 1, 1).await;
         }
         if suspect && begin.is_none() {
             drop(slot);
-            slot = match self.slot(self.concurrency).await {
+            slot = match self.slot(lane, self.concurrency).await {
                 Some(all) => all,
                 None => return self.hand_back(&grip.held).await,
             };
             alone = true;
             // Only now, when nothing else runs here: a neighbour's death must not count as its.
-            begin = self.count_begin(item, 2, limit).await;
+            begin = self.count_begin(item, lane, 2, limit).await;
             if begin.is_none() {
                 return self.finish(grip, Err(lost(limit)), Instant::now()).await;
             }
@@ -195,7 +198,7 @@ impl Executor {
         // the connection: woken things lie beside the thread until its next turn. So a turn of its own.
         tokio::task::yield_now().await;
         let started = Instant::now();
-        grip.held.begin(slot.num_permits());
+        grip.held.begin(slot.places());
         crash_point("worker.begun");
         let outcome = self.functions.call(item.clone()).await;
         if grip.held.end() {
@@ -210,7 +213,7 @@ impl Executor {
         if retries > 0 && failed.is_some_and(ErrorKind::is_worth_retrying) {
             let attempt = match begin {
                 Some(attempt) => Some(attempt),
-                None => self.count_begin(item, 1, retries).await,
+                None => self.count_begin(item, lane, 1, retries).await,
             };
             if let Some(attempt) = attempt.filter(|attempt| *attempt <= retries) {
                 return self.retry_later(&grip.held, attempt).await;
@@ -247,7 +250,7 @@ impl Executor {
             place.turn().await;
             let headers = wire::outcome_headers(item.encoding, &run, failed);
             let entry = Entry::Outcome(item.id);
-            match self.store_once(item, entry, payload.clone(), headers).await {
+            match self.store_once(item, held.lane, entry, payload.clone(), headers).await {
                 Ok(()) | Err(Refusal::Already) => {
                     crash_point("worker.stored");
                     return self.ack(held).await;
@@ -269,12 +272,13 @@ impl Executor {
     async fn store_once(
         &self,
         item: &Item,
+        lane: Lane,
         entry: Entry,
         payload: Bytes,
         headers: async_nats::HeaderMap,
     ) -> Result<(), Refusal> {
         let subject = self.broker.namespace.entry_subject(item.group.as_str(), entry);
-        let _permit = self.puts.acquire().await;
+        let _place = self.puts.take(lane, 1).await;
         self.broker.store(subject, headers, payload).await.map(drop)
     }
 
@@ -334,7 +338,7 @@ impl Executor {
             "a function holds its thread past its time-out; serve it with `blocking`");
         let outcome = Err(timed_out(held.item.timeout));
         // Its thread is lost, its slots are not.
-        self.slots.add_permits(held.slots());
+        self.slots.put_back(held.slots());
         self.settle(held, outcome, Instant::now()).await;
     }
 }

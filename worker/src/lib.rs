@@ -4,6 +4,7 @@
 //! the cache. There the collator follows the log: `tally` decides when a group is complete,
 //! `collator::collation` writes its list, `collator::cleaner` says what is removed.
 
+mod ahead;
 mod collator;
 mod error;
 mod executor;
@@ -16,7 +17,10 @@ pub mod math;
 mod patience;
 mod pull;
 mod room;
+mod shares;
+mod slots;
 mod tally;
+mod turns;
 mod worker;
 
 pub use collator::Collator;
