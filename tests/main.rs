@@ -143,5 +143,11 @@ mod curious;
 /// Results and marks that go while somebody reads.
 mod expiry;
 
+/// Small groups beside giant ones, and what holds for every lane.
+mod lanes;
+
+/// A namespace that was made before there were lanes.
+mod older;
+
 /// Fences that no other test shows.
 mod fences;

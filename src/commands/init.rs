@@ -67,6 +67,7 @@ fn shown(asset: &str, made: &Made) -> String {
         Made::Created => format!("created    {asset}"),
         // Flags of an earlier call are not remembered: what they had set may go back.
         Made::Updated(changes) => format!("updated    {asset}: {changes}"),
+        Made::Replaced => format!("replaced   {asset}"),
         Made::Unchanged => format!("unchanged  {asset}"),
     }
 }

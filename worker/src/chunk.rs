@@ -7,12 +7,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jetiter_config::call::{Item, Outcome};
-use jetiter_config::names::{ItemId, Span};
+use jetiter_config::names::{ItemId, Lane, Span};
 use jetiter_config::wire::Ran;
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::functions::timed_out;
+use crate::hand::Held;
+use crate::slots;
 
 /// So many bytes of values that are not stored are worth storing.
 pub(crate) const PART: usize = 256 << 10;
@@ -24,6 +26,7 @@ pub(crate) struct Chunk {
     /// What all items of it share, with the whole list as its argument.
     item: Item,
     pub(crate) span: Span,
+    pub(crate) lane: Lane,
     parts: Vec<Range<usize>>,
     /// One moment by both clocks: an item's begin is told by the distance from it.
     epoch: (Instant, u64),
@@ -44,11 +47,11 @@ struct State {
     driver: u32,
     driving: bool,
     /// The driver's slot.
-    slot: Option<OwnedSemaphorePermit>,
+    slot: Option<slots::Slot>,
     /// What the driver runs on its own thread.
     current: Option<(u32, Instant)>,
     /// What waits within its function, in a task and a slot of its own.
-    running: HashMap<u32, (Instant, OwnedSemaphorePermit)>,
+    running: HashMap<u32, (Instant, slots::Slot)>,
     /// How often those were tried before that are tried again here.
     tried: HashMap<u32, u32>,
     ended: Vec<Ended>,
@@ -73,7 +76,7 @@ pub(crate) struct Ended {
 impl Chunk {
     /// The items at these offsets wait.
     pub(crate) fn new(
-        item: Item,
+        held: &Held,
         span: Span,
         parts: Vec<Range<usize>>,
         waiting: VecDeque<u32>,
@@ -82,8 +85,9 @@ impl Chunk {
         let epoch = (Instant::now(), now.as_millis() as u64);
         let state = Mutex::new(State { waiting, ..State::default() });
         Chunk {
-            item,
+            item: held.item.clone(),
             span,
+            lane: held.origin.lane,
             parts,
             epoch,
             state,
@@ -141,7 +145,7 @@ impl Chunk {
     }
 
     /// Gives the driver a slot; who was replaced needs none.
-    pub(crate) fn give(&self, driver: u32, slot: OwnedSemaphorePermit) {
+    pub(crate) fn give(&self, driver: u32, slot: slots::Slot) {
         let mut state = self.state();
         if state.driver == driver {
             state.slot = Some(slot);
@@ -240,7 +244,7 @@ impl Chunk {
     }
 
     /// A slot is free: the driver goes first, so that chunks are worked off one after another.
-    fn release(&self, state: &mut State, slot: OwnedSemaphorePermit) {
+    fn release(&self, state: &mut State, slot: slots::Slot) {
         if state.driving && state.slot.is_none() {
             state.slot = Some(slot);
             self.returned.notify_one();

@@ -50,7 +50,7 @@ impl Executor {
         if waiting.is_empty() {
             return End::Stored;
         }
-        let Some(slot) = self.slot(1).await else {
+        let Some(slot) = self.slot(held.origin.lane, 1).await else {
             return End::HandBack;
         };
         let ready = match fault {
@@ -64,7 +64,7 @@ impl Executor {
                 return self.refuse_chunk(held, span, waiting, error).await;
             }
         };
-        let chunk = Arc::new(Chunk::new(held.item.clone(), span, parts, waiting));
+        let chunk = Arc::new(Chunk::new(held, span, parts, waiting));
         if delivered >= SUSPECT {
             drop(slot);
             return self.run_suspects(held, &chunk, &found, retries).await;
@@ -95,7 +95,7 @@ impl Executor {
         error: ItemError,
     ) -> End {
         let parts = vec![0..0; span.count() as usize];
-        let chunk = Chunk::new(held.item.clone(), span, parts, VecDeque::new());
+        let chunk = Chunk::new(held, span, parts, VecDeque::new());
         let now = Instant::now();
         let ran = chunk.ran(held.item.attempt, now, now);
         let refused = |offset| Ended { offset, outcome: Err(error.clone()), ran };
@@ -125,8 +125,8 @@ impl Executor {
         while !self.stopping.is_cancelled() {
             let slot = match chunk.slot() {
                 Slot::Here => return true,
-                Slot::Nowhere => self.slot(1).await,
-                Slot::InUse => self.slots.clone().try_acquire_owned().ok(),
+                Slot::Nowhere => self.slot(chunk.lane, 1).await,
+                Slot::InUse => self.slots.try_take(1),
             };
             match slot {
                 Some(slot) => chunk.give(driver, slot),
@@ -266,8 +266,10 @@ impl Keeper<'_> {
 
     async fn count(&self, ended: Ended) -> (Ended, Option<u32>) {
         let item = self.chunk.item(ended.offset);
-        let counted =
-            self.executor.counted_failure(&item, &ended.outcome, self.retries, None).await;
+        let counted = self
+            .executor
+            .counted_failure(&item, self.chunk.lane, &ended.outcome, self.retries, None)
+            .await;
         (ended, counted)
     }
 }

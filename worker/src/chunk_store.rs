@@ -79,7 +79,7 @@ impl Executor {
         }
         for one in part {
             let item = chunk.item(one.offset);
-            self.keep(held.position, &item, one.outcome, one.ran).await;
+            self.keep(held.origin, &item, one.outcome, one.ran).await;
         }
     }
 
@@ -103,6 +103,6 @@ impl Executor {
         let written = writer.finish(self.name.clone());
         let (run, payload) = written.map_err(|error| error.to_string())?;
         let headers = || wire::outcome_headers(encoding, &run, failed);
-        self.put(held.position, &held.item, Entry::Outcomes(span), headers, payload.into()).await
+        self.put(held.origin, &held.item, Entry::Outcomes(span), headers, payload.into()).await
     }
 }
