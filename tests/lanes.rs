@@ -179,6 +179,7 @@ async fn a_cancelled_group_is_removed_from_all_lanes() {
     let place = |lane: u32| format!("{}.work.default.{lane}.{group}.step", plain.ns);
     assert!([2, 8, 9].into_iter().all(|lane| lanes.contains(&place(lane))), "{lanes:?}");
     plain.stored(&format!("{}.cancel.{group}", plain.ns), &[], "").await;
-    assert_eq!(plain.list(group.as_str()).await.len(), 0);
+    eventually("it has ended", async || plain.object(group.as_str()).await.is_some()).await;
+    assert_eq!(plain.metadata(group.as_str()).await["state"], "cancelled");
     engine.is_clean().await;
 }

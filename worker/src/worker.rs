@@ -133,6 +133,7 @@ impl Worker {
 
     /// The lanes side by side, until the stop or until one of them is lost for good.
     async fn pull_all_lanes(&self, running: &TaskTracker) -> Result<(), Error> {
+        self.choose_first().await;
         let mut lanes: FuturesUnordered<_> =
             Lane::all().map(|lane| self.pull_until_stop(lane, running)).collect();
         let mut first = Ok(());
@@ -182,7 +183,7 @@ impl Worker {
         };
         loop {
             // A full cache can store no outcome: what is in hand goes first.
-            let items = shares.room(lane, pull.outstanding()).min(room.items());
+            let items = shares.room(lane, pull.outstanding()).min(room.items_of(lane));
             let pulled = tokio::select! {
                 pulled = pull.next(items) => pulled,
                 () = shares.more(lane) => continue,
@@ -227,6 +228,19 @@ impl Worker {
         }
     }
 
+    /// While the cache is short of room the lane of the oldest item goes first.
+    async fn choose_first(&self) {
+        let Executor { broker, room, .. } = &*self.executor;
+        if !room.in_order() {
+            return room.goes_first(None);
+        }
+        let ns = &broker.namespace;
+        let (items, queue) = (ns.items_stream(), ns.queue_filter(&self.queue));
+        if let Ok(oldest) = broker.first_message(&items, &queue).await {
+            room.goes_first(oldest.and_then(|oldest| ns.parse_lane(&oldest.subject)));
+        }
+    }
+
     /// Looks how full the cache is, and whether a server answers at all; ends when either has
     /// been hopeless for too long.
     async fn watch_cache(&self) -> Error {
@@ -243,6 +257,7 @@ impl Worker {
                     if had_room && room.items() == 0 {
                         tracing::warn!(bytes = info.state.bytes, "the cache is at its soft limit");
                     }
+                    self.choose_first().await;
                     shares.look_again();
                 }
                 Err(error) => {

@@ -31,6 +31,11 @@ impl Lane {
         lanes.find(|(_, from)| index >= *from).map(|(lane, _)| lane)
     }
 
+    /// The lane with this token.
+    pub fn parse(token: &str) -> Option<Lane> {
+        Lane::all().find(|lane| lane.to_string() == token)
+    }
+
     /// Its place among all lanes.
     pub fn place(self) -> usize {
         usize::from(self.0)

@@ -124,6 +124,11 @@ impl Namespace {
         format!("{self}.item.>")
     }
 
+    /// All items of a queue.
+    pub fn queue_filter(&self, queue: &Queue) -> String {
+        format!("{self}.work.{queue}.>")
+    }
+
     /// What the consumer of a queue's lane is handed.
     pub fn work_filter(&self, queue: &Queue, lane: Lane) -> String {
         format!("{self}.work.{queue}.{lane}.>")
@@ -153,6 +158,12 @@ impl Namespace {
         let (group, function) = (tokens.next()?, tokens.next()?);
         let sound = is_token(queue) && is_token(group) && is_function(function);
         sound.then_some(Work { queue, group, function })
+    }
+
+    /// The lane in which an item is stored.
+    pub fn parse_lane(&self, subject: &str) -> Option<Lane> {
+        let rest = subject.strip_prefix(self.as_str())?.strip_prefix(".work.")?;
+        Lane::parse(rest.split('.').nth(1)?)
     }
 
     /// Takes a seal's or cancel's subject apart.
@@ -214,6 +225,8 @@ mod tests {
     fn work_is_read_behind_the_lane() {
         let work = ns().parse_work("jetiter.work.default.0.g1.math.floor");
         assert_eq!(work, Some(Work { queue: "default", group: "g1", function: "math.floor" }));
+        let lane = ns().parse_lane("jetiter.work.default.9.g1.math.floor");
+        assert_eq!(lane, Some(Lane::LAST));
         assert_eq!(ns().parse_work("jetiter.work.default.0.g*.math.floor"), None);
         assert_eq!(ns().parse_work("jetiter.work.default.0.g1"), None);
     }
