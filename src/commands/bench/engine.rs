@@ -141,7 +141,9 @@ impl Engine {
 
     /// Ends its processes and removes its streams.
     pub(super) async fn end(self) {
-        drop((self.workers, self.collator));
+        for process in self.workers.into_iter().chain([self.collator]) {
+            process.end().await;
+        }
         self.place.remove().await;
     }
 }

@@ -58,14 +58,16 @@ pub(super) async fn run(options: &Options, args: &Args, stage: &Stage) -> Result
     engine.stop_workers();
     let mut behind = Vec::new();
     submit_giant(&engine, &work, args.giant).await?;
+    let all = waiting(&engine).await?;
     for _ in 0..workers {
         engine.add_worker(stage, options.concurrency)?;
     }
     begun(&engine).await?;
-    // The last sample may end after the giant, and has waited behind it nevertheless.
+    // The last sample may end after the giant, and has waited behind it nevertheless: but not one
+    // that begins when only the last of it is in hand.
     loop {
         behind.push(one(&engine, &work, items).await?);
-        if behind.len() == samples as usize || !giant_waits(&engine).await? {
+        if behind.len() == samples as usize || waiting(&engine).await? <= all / 20 {
             break;
         }
         sleep(APART).await;
@@ -97,11 +99,11 @@ async fn submit_giant(engine: &Engine, work: &Work, items: u32) -> Result<(), Fa
     Ok(())
 }
 
-/// Whether any item is left; between two samples they are all the giant's.
-async fn giant_waits(engine: &Engine) -> Result<bool, Failure> {
+/// How many messages of items are left; between two samples they are all the giant's.
+async fn waiting(engine: &Engine) -> Result<u64, Failure> {
     let broker = &engine.place.broker;
     let items = broker.stream_info(&broker.namespace.items_stream(), None).await?;
-    Ok(items.state.messages > 0)
+    Ok(items.state.messages)
 }
 
 /// Waits for the giant's first outcome.

@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::engine::Phases;
-use super::figures::{Spread, median, micros, percent, row};
+use super::figures::{Spread, median, micros, percent, row, whole};
 
-/// What takes less has no rate.
-const AT_ONCE_MS: f64 = 1.0;
+/// What takes less than a millisecond has no rate, in items a second for each item.
+const AT_ONCE: f64 = 1000.0;
 
 /// The columns of every table of rates.
 pub(super) const HEADING: [&str; 6] =
@@ -17,6 +17,8 @@ pub(super) const HEADING: [&str; 6] =
 /// A phase: its rates, and how much of the whole time it takes. Phases overlap.
 #[derive(Serialize)]
 struct Phase {
+    #[serde(skip)]
+    items: u32,
     rate: Spread,
     median_ms: f64,
     part: f64,
@@ -36,6 +38,7 @@ impl Rates {
     pub(super) fn of(items: u32, rounds: &[Phases]) -> Rates {
         let seconds = |time: Duration| time.as_secs_f64();
         let phase = |time: fn(&Phases) -> Duration| Phase {
+            items,
             rate: Spread::of(items, rounds.iter().map(time)),
             median_ms: median(rounds.iter().map(|round| seconds(time(round)) * 1e3)),
             part: median(rounds.iter().map(|round| seconds(time(round)) / seconds(round.whole))),
@@ -64,11 +67,15 @@ impl Rates {
 impl Phase {
     fn row(&self, name: &str) -> Vec<String> {
         let (time, part) = (micros(self.median_ms * 1e3), percent(self.part));
-        let [best, median, worst] = self.rate.cells();
-        match self.median_ms < AT_ONCE_MS {
-            // A rate of nothing says nothing.
-            true => row([name, "", "at once", "", &time, &part]),
-            false => row([name, &best, &median, &worst, &time, &part]),
+        let Spread { best, median, worst } = self.rate;
+        let [best, median, worst] = [best, median, worst].map(|rate| self.cell(rate));
+        row([name, &best, &median, &worst, &time, &part])
+    }
+
+    fn cell(&self, rate: f64) -> String {
+        match rate > f64::from(self.items) * AT_ONCE {
+            true => "at once".to_owned(),
+            false => whole(rate),
         }
     }
 }

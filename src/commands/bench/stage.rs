@@ -12,7 +12,7 @@ use jetiter_config::topology::{Made, Topology};
 use tempfile::TempDir;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::super::server::Server;
 use super::super::up;
@@ -30,15 +30,25 @@ pub(super) struct Stage {
     secrets: Vec<(String, String)>,
     broker: Broker,
     server: Option<(Server, TempDir)>,
-    made: Mutex<Vec<Namespace>>,
+    made: Mutex<Vec<(Namespace, async_nats::Client)>>,
     deaths: UnboundedSender<Failure>,
+    running: TaskTracker,
     keep: bool,
 }
 
 /// A process that is killed when this is dropped.
 pub(super) struct Process {
     pub(super) pid: u32,
-    _task: AbortOnDropHandle<()>,
+    task: AbortOnDropHandle<()>,
+}
+
+impl Process {
+    /// Kills it, and it is dead when this ends.
+    pub(super) async fn end(self) {
+        self.task.abort();
+        // It can only say that it was aborted.
+        self.task.await.ok();
+    }
 }
 
 /// The two ends of a process that is asked questions.
@@ -68,6 +78,7 @@ impl Stage {
             server: server.map(|server| (server, data)),
             made: Mutex::default(),
             deaths,
+            running: TaskTracker::new(),
             keep,
         };
         Ok((stage, told))
@@ -80,7 +91,7 @@ impl Stage {
         settings.namespace = format!("bench-{}", &random[..12]);
         let broker = Broker::connect(&settings, "jetiter bench").await?;
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        made.push(broker.namespace.clone());
+        made.push((broker.namespace.clone(), broker.client.clone()));
         Ok(Place { broker, settings, keep: self.keep })
     }
 
@@ -131,7 +142,7 @@ impl Stage {
 
     fn watch(&self, mut child: Child) -> Process {
         let (pid, deaths) = (child.id().unwrap_or_default(), self.deaths.clone());
-        let task = tokio::spawn(async move {
+        let task = self.running.spawn(async move {
             let ended = match child.wait().await {
                 Ok(status) => status.to_string(),
                 Err(error) => error.to_string(),
@@ -139,13 +150,19 @@ impl Stage {
             let text = format!("a process of the benchmark ended before it: {ended}");
             deaths.send(Failure::new(text)).ok();
         });
-        Process { pid, _task: AbortOnDropHandle::new(task) }
+        Process { pid, task: AbortOnDropHandle::new(task) }
     }
 
-    /// Removes what was made, and ends a server of its own.
+    /// Removes what was made, and ends a server of its own. Whoever used them has let go of every
+    /// process.
     pub(super) async fn close(self) {
+        // What dies is not to tell that its streams go.
+        self.running.close();
+        self.running.wait().await;
         let made = self.made.into_inner().unwrap_or_else(PoisonError::into_inner);
-        for namespace in made {
+        for (namespace, client) in made {
+            // Who still listens on it would report that the server goes.
+            client.drain().await.ok();
             let topology = Topology::new(namespace.clone(), self.settings.assets.clone());
             if self.keep {
                 output::note(format!("left: the namespace {namespace}"));
@@ -190,6 +207,7 @@ impl Place {
         if !self.keep {
             remove(&self.broker, &self.topology()).await;
         }
+        self.broker.client.drain().await.ok();
     }
 }
 
