@@ -145,7 +145,7 @@ pub struct Worker {
     pub concurrency: usize,
     /// Most items of one lane held beyond those that run. Default `1000`.
     pub prefetch: usize,
-    /// Most outcomes written and not yet acknowledged. Default `1000`.
+    /// Most outcomes written and not yet acknowledged. Default `64`.
     pub in_flight: usize,
     /// How long an item may run when it names no time itself. Default `5m`.
     #[serde(with = "humantime_serde")]
@@ -268,7 +268,7 @@ impl Default for Worker {
             queue: "default".to_owned(),
             concurrency: 0,
             prefetch: 1000,
-            in_flight: 1000,
+            in_flight: 64,
             timeout: Duration::from_secs(5 * 60),
             grace: Duration::from_secs(20),
             begins: 3,
