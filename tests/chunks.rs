@@ -128,7 +128,6 @@ async fn one_bad_argument_leaves_its_neighbours_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_argument_is_tried_again_alone() {
     let engine = Engine::bare().await;
-    let runs = tempfile::NamedTempFile::new().unwrap();
     let _worker = engine.worker_process();
     engine.collator().await;
     let arguments: Vec<u32> = vec![0, 2, 0, 9, 1];
@@ -141,7 +140,6 @@ async fn an_argument_is_tried_again_alone() {
     assert_eq!(attempts, [1, 3, 1, 3, 2]);
     let wanted = [Ok(json!(1)), Ok(json!(3)), Ok(json!(1)), Err(ErrorKind::Failed), Ok(json!(2))];
     assert_eq!(outcomes(fetched), wanted);
-    drop(runs);
     engine.is_clean().await;
 }
 
