@@ -9,11 +9,6 @@ use clap::Parser;
 
 use cli::{Cli, Command, Exit, Failure, output};
 
-/// An item is some twenty small allocations on its way, and this allocator is quicker with those
-/// than the usual one: README, "Numbers".
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     #[cfg(feature = "crash-points")]
     let _points = fail::FailScenario::setup();

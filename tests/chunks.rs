@@ -63,7 +63,7 @@ async fn a_chunk_is_one_message_and_one_entry() {
     let ns = engine.broker.namespace.clone();
     let group = submit(&engine, "double", 0..2_001u64, &by(1_000)).await;
     let items = engine.subjects(&ns.items_stream(), &ns.waiting_filter(group.as_str())).await;
-    assert_eq!(items.len(), 1, "all under one subject");
+    assert_eq!(items.len(), 2, "from the 1,000th argument on they go to a long lane");
     let info = engine.broker.stream_info(&ns.items_stream(), None).await.unwrap();
     assert_eq!(info.state.messages, 4, "three chunks and the seal");
     engine.worker(Functions::new().function("double", |n: u64| 2 * n)).await;

@@ -8,6 +8,7 @@ use crate::cluster::{
     Cluster, Load, Services, begin, collator, eventually, floors, on, process, until_stored,
     within, worker,
 };
+use crate::harness::lane_of;
 use crate::processes::Process;
 use crate::proxy::Line;
 
@@ -61,8 +62,8 @@ async fn who_is_cut_off_waits_and_goes_on() {
     let reader = outside.client.clone();
     let read = held.clone();
     let reader = tokio::spawn(async move { reader.result::<u64>(&read, FOREVER).await.unwrap() });
-    eventually("all eight are in hand", async || cluster.in_hand("worker-alone").await == Some(8))
-        .await;
+    let lane = format!("worker-alone-{}", lane_of(held.as_str()));
+    eventually("all eight are in hand", async || cluster.in_hand(&lane).await == Some(8)).await;
     cluster.nodes.set_lines(2, Line::Cut);
 
     says(&second, "this collator works").await;

@@ -13,7 +13,7 @@ use jetiter::{FOREVER, Functions, GroupId, Options, Settings, Topology, math};
 use serde_json::json;
 use tokio::time::{sleep, timeout};
 
-use crate::harness::{Engine, eventually, within};
+use crate::harness::{Engine, eventually, lane_of, within};
 use crate::plain::Plain;
 use crate::processes::Process;
 
@@ -177,8 +177,8 @@ async fn an_item_handed_back_in_order_is_no_suspect() {
     // Handed out and back six times, as by workers that stop.
     let items = engine.broker.namespace.items_stream();
     let jetstream = &engine.broker.jetstream;
-    let consumer: PullConsumer =
-        jetstream.get_consumer_from_stream("worker-default", items).await.unwrap();
+    let consumer = format!("worker-default-{}", lane_of("g"));
+    let consumer: PullConsumer = jetstream.get_consumer_from_stream(consumer, items).await.unwrap();
     let mut deliveries = consumer.messages().await.unwrap();
     for delivered in 1..=6 {
         let item = within(deliveries.next()).await.unwrap().unwrap();

@@ -219,6 +219,12 @@ impl Engine {
     }
 }
 
+/// The lane that the server chooses for a group.
+pub fn lane_of(group: &str) -> u32 {
+    let hash = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(16_777_619);
+    group.bytes().fold(2_166_136_261, hash) % 8
+}
+
 /// Waits for a condition; fails with its name.
 #[track_caller]
 pub fn eventually(

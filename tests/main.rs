@@ -114,6 +114,8 @@ mod workers;
 
 /// Many arguments in one message.
 mod chunks;
+/// The same, as the protocol tells it to other languages.
+mod chunks_plain;
 
 /// Ids used again, functions that never end, retries taken for poison.
 mod attacks;
@@ -140,6 +142,12 @@ mod curious;
 
 /// Results and marks that go while somebody reads.
 mod expiry;
+
+/// Small groups beside giant ones, and what holds for every lane.
+mod lanes;
+
+/// A namespace that was made before there were lanes.
+mod older;
 
 /// Fences that no other test shows.
 mod fences;

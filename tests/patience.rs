@@ -42,8 +42,8 @@ async fn without_its_queue_a_worker_ends() {
     eventually("it works", async || worker.log().contains("working")).await;
     let items = engine.broker.namespace.items_stream();
     let stream = engine.broker.jetstream.get_stream(items).await.unwrap();
-    stream.delete_consumer("worker-default").await.unwrap();
-    gives_up(worker, "worker-default").await;
+    stream.delete_consumer("worker-default-0").await.unwrap();
+    gives_up(worker, "worker-default-0").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

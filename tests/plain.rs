@@ -6,6 +6,7 @@ use async_nats::jetstream;
 use async_nats::{Client, HeaderMap, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
+use jetiter::Settings;
 use serde_json::Value;
 use tokio::io::AsyncReadExt;
 
@@ -22,13 +23,13 @@ pub struct Plain {
 
 impl Plain {
     pub async fn of(engine: &Engine) -> Plain {
-        let servers: Vec<&str> = engine.settings.server.split(',').collect();
+        Plain::at(&engine.settings).await
+    }
+
+    pub async fn at(settings: &Settings) -> Plain {
+        let servers: Vec<&str> = settings.server.split(',').collect();
         let client = async_nats::connect(servers).await.unwrap();
-        Plain {
-            jetstream: jetstream::new(client.clone()),
-            ns: engine.settings.namespace.clone(),
-            client,
-        }
+        Plain { jetstream: jetstream::new(client.clone()), ns: settings.namespace.clone(), client }
     }
 
     /// Publishes and returns the server's word, as `nats pub -J` shows it.

@@ -36,7 +36,8 @@ pub async fn publish(engine: &Engine, function: &str, id: &GroupId, index: u32, 
     let (broker, ns) = (&engine.broker, &engine.broker.namespace);
     let mut headers = async_nats::HeaderMap::new();
     headers.insert("Jetiter-Index", index.to_string());
-    let subject = ns.item_subject(&"default".parse().unwrap(), id, &function.parse().unwrap());
+    let (queue, function) = ("default".parse().unwrap(), function.parse().unwrap());
+    let subject = ns.item_subject(&queue, id, &function, index);
     broker.store(subject, headers, argument.to_string().into()).await.unwrap();
 }
 

@@ -14,7 +14,7 @@ use jetiter::{
 };
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::harness::{Engine, PATIENCE, Running, eventually, within};
+use crate::harness::{Engine, PATIENCE, Running, eventually, lane_of, within};
 use crate::plain::Plain;
 
 async fn with(change: impl FnOnce(&mut Settings)) -> Engine {
@@ -198,11 +198,15 @@ async fn a_worker_that_stops_leaves_nothing_to_wait_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_dead_worker_had_in_hand_is_run_by_another() {
-    let engine = with(|settings| settings.assets.ack_wait = Duration::from_millis(500)).await;
+    let engine = with(|settings| {
+        settings.assets.ack_wait = Duration::from_millis(500);
+        settings.worker.concurrency = 50;
+    })
+    .await;
     let gate = Gate::shut();
     let first = engine.worker(gate.functions()).await;
     let group = submit(&engine, "wait", 0..50, &Options::new()).await;
-    gate.until_begun(1).await;
+    gate.until_begun(50).await;
     first.abort().await;
     let second = Gate::shut();
     second.open();
@@ -230,8 +234,9 @@ async fn an_item_slower_than_ack_wait_is_run_once() {
     let clock = Options::new().queue("clock".parse().unwrap());
     let tick = submit(&engine, "tick", 0..1, &clock).await;
     let items = engine.broker.namespace.items_stream();
+    let consumer = format!("worker-clock-{}", lane_of(tick.as_str()));
     let consumer: PullConsumer =
-        engine.broker.jetstream.get_consumer_from_stream("worker-clock", items).await.unwrap();
+        engine.broker.jetstream.get_consumer_from_stream(consumer, items).await.unwrap();
     let mut ticks = consumer.messages().await.unwrap();
     for delivered in 1..=3 {
         let message = within(ticks.next()).await.unwrap().unwrap();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt, stream};
 use jetiter_config::broker::Broker;
 use jetiter_config::call::Call;
-use jetiter_config::names::{Function, GroupId, Queue, records_object};
+use jetiter_config::names::{Function, GroupId, Lane, Queue, records_object};
 use jetiter_config::settings::{self, Settings};
 use jetiter_config::wire::{Progress, Seal, Summary};
 use serde::Serialize;
@@ -282,7 +282,7 @@ impl Remote {
             return Ok(());
         }
         let ns = &self.broker.namespace;
-        let (stream, consumer) = (ns.items_stream(), ns.worker_consumer(queue));
+        let (stream, consumer) = (ns.items_stream(), ns.worker_consumer(queue, Lane::LAST));
         let ask = || self.broker.ack_wait(&stream, &consumer);
         let what = format!("the queue {queue}");
         if wait::for_answer(what, self.window.patience, ask).await?.is_none() {

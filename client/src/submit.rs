@@ -128,7 +128,8 @@ impl Submission<'_> {
         let ns = &self.broker.namespace;
         let bytes = payload.len();
         let message = || {
-            let subject = ns.item_subject(&self.queue, &self.group, &self.function);
+            let (queue, group, function) = (&self.queue, &self.group, &self.function);
+            let subject = ns.item_subject(queue, group, function, span.first());
             (subject, self.item_headers(span), payload.clone())
         };
         let stored = self.store(Some(span.first()), message).await?;

@@ -181,6 +181,15 @@ impl Broker {
         self.message(stream, &serde_json::json!({ "seq": seq })).await
     }
 
+    /// The first message of a stream whose subject fits the filter.
+    pub async fn first_message(
+        &self,
+        stream: &str,
+        filter: &str,
+    ) -> Result<Option<StoredMessage>, ApiError> {
+        self.message(stream, &serde_json::json!({ "seq": 1, "next_by_subj": filter })).await
+    }
+
     async fn message(
         &self,
         stream: &str,
@@ -265,6 +274,9 @@ impl Broker {
 pub struct StoredMessage {
     /// Its sequence.
     pub seq: u64,
+    /// Its subject.
+    #[serde(default)]
+    pub subject: String,
     #[serde(default)]
     data: String,
 }

@@ -145,6 +145,12 @@ pub enum Error {
         /// The value that the guarantees rest on.
         wanted: String,
     },
+    /// A stream was made by an older version.
+    #[error("{asset} is an older version's: `jetiter init` brings it up to date")]
+    AssetOlder {
+        /// Its name.
+        asset: String,
+    },
     /// A payload that is not one well-formed value of its encoding.
     #[error("{what} can't be read or written: {reason}")]
     Encoding {

@@ -1,7 +1,7 @@
 //! Many publishes at once. Their acknowledgements all come to one inbox: a publish costs no request
 //! of its own, no channel and no timer.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -57,20 +57,27 @@ pub(crate) struct Publisher {
     waiting: Arc<Waiting>,
 }
 
-/// Publishes whose acknowledgement has not been taken, by number.
+/// Publishes whose acknowledgement has not been taken.
 #[derive(Debug, Default)]
 struct Waiting(Mutex<Numbered>);
 
+/// Publishes in the order of their numbers. They end in about that order, so a line of them does
+/// with no look-up what a map would do.
 #[derive(Debug, Default)]
 struct Numbered {
-    last: u64,
-    publishes: HashMap<u64, Publish>,
+    first: u64,
+    publishes: VecDeque<Publish>,
 }
 
 #[derive(Debug)]
 enum Publish {
-    Unanswered { since: Instant, waker: Option<Waker> },
+    Unanswered {
+        since: Instant,
+        waker: Option<Waker>,
+    },
     Answered(Result<Stored, Refusal>),
+    /// Nobody waits for it any more.
+    Dropped,
 }
 
 impl Publisher {
@@ -118,36 +125,35 @@ impl Future for Publishing {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut numbered = self.waiting.numbered();
-        match numbered.publishes.get_mut(&self.number) {
+        match numbered.get(self.number) {
             Some(Publish::Answered(answer)) => Poll::Ready(answer.clone()),
             Some(Publish::Unanswered { waker, .. }) => {
                 *waker = Some(context.waker().clone());
                 Poll::Pending
             }
             // Only dropping takes it out.
-            None => Poll::Ready(Err(unanswered())),
+            Some(Publish::Dropped) | None => Poll::Ready(Err(unanswered())),
         }
     }
 }
 
 impl Drop for Publishing {
     fn drop(&mut self) {
-        self.waiting.numbered().publishes.remove(&self.number);
+        self.waiting.numbered().remove(self.number);
     }
 }
 
 impl Waiting {
     fn begin(self: &Arc<Self>) -> Publishing {
         let mut numbered = self.numbered();
-        numbered.last += 1;
-        let number = numbered.last;
+        let number = numbered.first + numbered.publishes.len() as u64;
         let publish = Publish::Unanswered { since: Instant::now(), waker: None };
-        numbered.publishes.insert(number, publish);
+        numbered.publishes.push_back(publish);
         Publishing { number, waiting: self.clone() }
     }
 
     fn answer(&self, number: u64, answer: Result<Stored, Refusal>) {
-        let waker = match self.numbered().publishes.get_mut(&number) {
+        let waker = match self.numbered().get(number) {
             Some(publish) => publish.answer(answer),
             None => None,
         };
@@ -158,10 +164,10 @@ impl Waiting {
     fn give_up(&self, patience: Duration) {
         let late = |publish: &Publish| match publish {
             Publish::Unanswered { since, .. } => since.elapsed() >= patience,
-            Publish::Answered(_) => false,
+            Publish::Answered(_) | Publish::Dropped => false,
         };
         let mut numbered = self.numbered();
-        let late = numbered.publishes.values_mut().filter(|publish| late(publish));
+        let late = numbered.publishes.iter_mut().filter(|publish| late(publish));
         let wakers: Vec<_> = late.filter_map(|late| late.answer(Err(unanswered()))).collect();
         drop(numbered);
         wakers.into_iter().for_each(Waker::wake);
@@ -173,11 +179,33 @@ impl Waiting {
     }
 }
 
+impl Numbered {
+    fn get(&mut self, number: u64) -> Option<&mut Publish> {
+        let at = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.publishes.get_mut(at)
+    }
+
+    fn remove(&mut self, number: u64) {
+        if let Some(publish) = self.get(number) {
+            *publish = Publish::Dropped;
+        }
+        while let Some(Publish::Dropped) = self.publishes.front() {
+            self.publishes.pop_front();
+            self.first += 1;
+        }
+    }
+}
+
 impl Publish {
+    /// Takes the server's word; whom to wake.
     fn answer(&mut self, answer: Result<Stored, Refusal>) -> Option<Waker> {
-        match std::mem::replace(self, Publish::Answered(answer)) {
-            Publish::Unanswered { waker, .. } => waker,
-            Publish::Answered(_) => None,
+        match self {
+            Publish::Unanswered { waker, .. } => {
+                let waker = waker.take();
+                *self = Publish::Answered(answer);
+                waker
+            }
+            Publish::Answered(_) | Publish::Dropped => None,
         }
     }
 }

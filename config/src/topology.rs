@@ -1,5 +1,7 @@
 //! The assets on the server as plain values, made and checked in one place.
 
+mod older;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use async_nats::jetstream::stream::{
 
 use crate::broker::Broker;
 use crate::error::Error;
-use crate::names::{COLLATOR_CONSUMER, Namespace, Queue};
+use crate::names::{COLLATOR_CONSUMER, Lane, Namespace, Queue};
 use crate::settings::{Assets, Settings, Storage};
 use crate::wire::PROTOCOL;
 
@@ -28,6 +30,8 @@ pub enum Made {
     Created,
     /// It was there; its limits were set to what the settings say: what changed.
     Updated(String),
+    /// It was an older version's and is gone; others do its work.
+    Replaced,
     /// It was there, just so.
     Unchanged,
 }
@@ -48,13 +52,16 @@ impl Topology {
         vec![self.items(), self.cache(), self.results(), self.lease()]
     }
 
-    /// All consumers of the items stream.
-    pub fn consumers(&self) -> Result<Vec<pull::Config>, Error> {
-        let mut consumers = vec![self.collator()];
-        for queue in &self.assets.queues {
-            consumers.push(self.worker(&queue.parse()?));
-        }
-        Ok(consumers)
+    /// The queues of the settings.
+    fn queues(&self) -> Result<Vec<Queue>, Error> {
+        self.assets.queues.iter().map(|queue| queue.parse()).collect()
+    }
+
+    /// The consumers of the items stream that these queues need.
+    fn consumers(&self, queues: &[Queue]) -> Vec<pull::Config> {
+        let lanes = |queue| Lane::all().map(move |lane| self.worker(queue, lane));
+        let workers = queues.iter().flat_map(lanes);
+        [self.collator()].into_iter().chain(workers).collect()
     }
 
     fn base(&self, name: String, description: &str, subjects: Vec<String>) -> Config {
@@ -147,11 +154,11 @@ impl Topology {
         }
     }
 
-    fn worker(&self, queue: &Queue) -> pull::Config {
+    fn worker(&self, queue: &Queue, lane: Lane) -> pull::Config {
         pull::Config {
-            durable_name: Some(self.namespace.worker_consumer(queue)),
-            description: Some(format!("jetiter: items of the queue {queue}")),
-            filter_subject: self.namespace.work_filter(queue),
+            durable_name: Some(self.namespace.worker_consumer(queue, lane)),
+            description: Some(format!("jetiter: items of the queue {queue}, lane {lane}")),
+            filter_subject: self.namespace.work_filter(queue, lane),
             ack_policy: AckPolicy::Explicit,
             ack_wait: self.assets.ack_wait,
             // A message past a delivery limit would stay in a work queue for ever; the worker
@@ -182,17 +189,26 @@ impl Topology {
     pub async fn ensure(&self, broker: &Broker) -> Result<Vec<(String, Made)>, Error> {
         let mut made = Vec::new();
         for wanted in self.streams() {
-            made.push((wanted.name.clone(), ensure_stream(broker, wanted).await?));
+            made.push((wanted.name.clone(), self.ensure_stream(broker, wanted).await?));
         }
         let items = self.namespace.items_stream();
         let stream = broker.jetstream.get_stream_no_info(&items).await;
         let stream = stream.map_err(|error| api(&items, error))?;
-        for wanted in self.consumers()? {
+        let found = older::consumers(&self.namespace, &stream).await?;
+        let mut queues = self.queues()?;
+        for (name, queue) in found.older {
+            older::remove(&stream, &name).await?;
+            made.push((name, Made::Replaced));
+            if !queues.contains(&queue) {
+                queues.push(queue);
+            }
+        }
+        for wanted in self.consumers(&queues) {
             let name = wanted.durable_name.clone().unwrap_or_default();
-            let found = stream.get_consumer::<pull::Config>(&name).await;
             let created = stream.create_consumer(wanted).await;
             created.map_err(|error| api(&format!("the consumer {name} of {items}"), error))?;
-            made.push((name, if found.is_ok() { Made::Unchanged } else { Made::Created }));
+            let unchanged = found.names.contains(&name);
+            made.push((name, if unchanged { Made::Unchanged } else { Made::Created }));
         }
         Ok(made)
     }
@@ -202,32 +218,41 @@ impl Topology {
         for wanted in self.streams() {
             let found = broker.jetstream.get_stream(&wanted.name).await;
             let found = found.map_err(|error| missing(&wanted.name, error))?;
-            same_nature(&found.cached_info().config, &wanted)?;
+            let found = &found.cached_info().config;
+            if older::with_lanes(&self.namespace, found, &wanted).is_some() {
+                return Err(Error::AssetOlder { asset: format!("the stream {}", wanted.name) });
+            }
+            same_nature(found, &wanted)?;
         }
         Ok(())
     }
-}
 
-async fn ensure_stream(broker: &Broker, wanted: Config) -> Result<Made, Error> {
-    let found = match broker.jetstream.get_stream(&wanted.name).await {
-        Ok(stream) => stream.cached_info().config.clone(),
-        Err(error) => match missing(&wanted.name, error) {
-            Error::AssetMissing { .. } => {
-                let name = wanted.name.clone();
-                let created = broker.jetstream.create_stream(wanted).await;
-                return created.map(|_| Made::Created).map_err(|error| api(&name, error));
-            }
-            other => return Err(other),
-        },
-    };
-    same_nature(&found, &wanted)?;
-    let changes = changes(&found, &wanted);
-    if changes.is_empty() {
-        return Ok(Made::Unchanged);
+    async fn ensure_stream(&self, broker: &Broker, wanted: Config) -> Result<Made, Error> {
+        let found = match broker.jetstream.get_stream(&wanted.name).await {
+            Ok(stream) => stream.cached_info().config.clone(),
+            Err(error) => match missing(&wanted.name, error) {
+                Error::AssetMissing { .. } => {
+                    let name = wanted.name.clone();
+                    let created = broker.jetstream.create_stream(wanted).await;
+                    return created.map(|_| Made::Created).map_err(|error| api(&name, error));
+                }
+                other => return Err(other),
+            },
+        };
+        let with_lanes = older::with_lanes(&self.namespace, &found, &wanted);
+        same_nature(with_lanes.as_ref().unwrap_or(&found), &wanted)?;
+        let mut changes = changes(&found, &wanted);
+        if with_lanes.is_some() {
+            changes.push(format!("lanes 1 -> {}", Lane::COUNT));
+        }
+        if changes.is_empty() {
+            return Ok(Made::Unchanged);
+        }
+        let name = wanted.name.clone();
+        let updated = broker.jetstream.update_stream(wanted).await;
+        let changes = changes.join(", ");
+        updated.map(|_| Made::Updated(changes)).map_err(|error| api(&name, error))
     }
-    let name = wanted.name.clone();
-    let updated = broker.jetstream.update_stream(wanted).await;
-    updated.map(|_| Made::Updated(changes)).map_err(|error| api(&name, error))
 }
 
 fn missing(asset: &str, error: async_nats::jetstream::context::GetStreamError) -> Error {
@@ -277,7 +302,7 @@ fn same_nature(found: &Config, wanted: &Config) -> Result<(), Error> {
 
 /// What becomes different of the settings that an operator may choose, and that the server lets
 /// change.
-fn changes(found: &Config, wanted: &Config) -> String {
+fn changes(found: &Config, wanted: &Config) -> Vec<String> {
     let mut changes = Vec::new();
     macro_rules! compare {
         ($($field:ident),*) => { $(
@@ -288,7 +313,7 @@ fn changes(found: &Config, wanted: &Config) -> String {
         )* };
     }
     compare!(max_bytes, num_replicas, duplicate_window, max_age, description);
-    changes.join(", ")
+    changes
 }
 
 #[cfg(test)]
@@ -316,12 +341,13 @@ mod tests {
         );
         let transform = items.subject_transform.unwrap();
         assert_eq!(transform.source, "jetiter.item.*.*.>");
-        assert_eq!(transform.destination, "jetiter.work.$1.{{partition(1,2)}}.$2.>");
+        assert_eq!(transform.destination, "jetiter.work.$1.{{partition(8,2)}}.$2.>");
     }
 
     #[test]
     fn no_delivery_limit_strands_an_item() {
-        for consumer in topology().consumers().unwrap() {
+        let topology = topology();
+        for consumer in topology.consumers(&topology.queues().unwrap()) {
             assert_eq!(consumer.max_deliver, -1);
         }
     }

@@ -28,7 +28,7 @@ pub(crate) struct Args {
     /// [default: 30s]
     #[arg(long, value_name = "TIME")]
     ack_wait: Option<String>,
-    /// Most items of one queue in hand [env: JETITER_ASSETS__MAX_ACK_PENDING] [default: 65536]
+    /// Most items of one lane in hand [env: JETITER_ASSETS__MAX_ACK_PENDING] [default: 65536]
     #[arg(long, value_name = "N")]
     max_ack_pending: Option<i64>,
     /// Most bytes of waiting items, e.g. 1GiB [env: JETITER_ASSETS__ITEMS_MAX_BYTES]
@@ -67,6 +67,7 @@ fn shown(asset: &str, made: &Made) -> String {
         Made::Created => format!("created    {asset}"),
         // Flags of an earlier call are not remembered: what they had set may go back.
         Made::Updated(changes) => format!("updated    {asset}: {changes}"),
+        Made::Replaced => format!("replaced   {asset}"),
         Made::Unchanged => format!("unchanged  {asset}"),
     }
 }

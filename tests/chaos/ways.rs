@@ -72,7 +72,7 @@ impl Submitter {
 
     async fn items(&self, group: &Group) {
         let queue: Queue = "default".parse().unwrap();
-        let subject = self.broker.namespace.item_subject(&queue, &group.id, &group.function());
+        let subject = self.broker.namespace.item_subject(&queue, &group.id, &group.function(), 0);
         let nonce = GroupId::random();
         let item = |index: u32| {
             let id = format!("{nonce}.{index}");

@@ -47,14 +47,16 @@ async fn a_worker_killed_between_the_put_of_a_chunk_and_its_ack_costs_no_second_
     let engine = Engine::with(one_at_a_time).await;
     let runs = Runs::new();
     let _collator = engine.collator_process();
-    // Two chunks: a group that is complete leaves nothing that could be found.
+    // Two chunks, or the group would be complete, and nothing left that could be found.
     let group = submit(&engine, "test.append", runs.arguments(20), 10).await;
     let dies = engine.process_until(&["worker", "--test-functions"], "worker.stored=return(kill)");
     assert!(!dies.ended().await.success());
     let _second = engine.worker_process();
     assert_eq!(values(fetch::<String>(&engine, &group).await), lines(20));
     engine.is_clean().await;
-    assert_eq!(runs.counts(20), [1; 20]);
+    // The other one may have been begun.
+    let counts = runs.counts(20);
+    assert!(counts.chunks(10).any(|chunk| chunk == [1; 10]), "{counts:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

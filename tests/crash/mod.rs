@@ -8,6 +8,7 @@ use crate::harness::{Engine, eventually, within};
 
 /// A worker dies, or sleeps until its group is long finished.
 mod workers;
+pub use workers::in_hand;
 
 /// The collator that works dies between two of its steps, and another finishes.
 mod collators;

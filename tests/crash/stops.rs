@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use jetiter::math;
 
-use super::workers::in_hand;
+use super::in_hand;
 use super::{Runs, fetch, lines, submit, values};
 use crate::collators::until_works;
 use crate::harness::{Engine, eventually};
@@ -23,7 +23,7 @@ async fn a_worker_told_to_stop_leaves_nothing_to_wait_for() {
     let first = engine.worker_process();
     // Two run, and wait for a third to begin: not in this process.
     runs.has_lines(2).await;
-    eventually("all are in hand", async || in_hand(&engine).await == 500).await;
+    eventually("two wait behind them", async || in_hand(&engine).await == 4).await;
     // The second one gets what the first one hands back, and lets it end.
     let (ended, _second) = tokio::join!(first.term(), async { engine.worker_process() });
     assert!(ended.success());

@@ -7,12 +7,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jetiter_config::call::{Item, Outcome};
-use jetiter_config::names::{ItemId, Span};
+use jetiter_config::names::{ItemId, Lane, Span};
 use jetiter_config::wire::Ran;
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::functions::timed_out;
+use crate::hand::Held;
+use crate::slots;
 
 /// So many bytes of values that are not stored are worth storing.
 pub(crate) const PART: usize = 256 << 10;
@@ -24,6 +26,7 @@ pub(crate) struct Chunk {
     /// What all items of it share, with the whole list as its argument.
     item: Item,
     pub(crate) span: Span,
+    pub(crate) lane: Lane,
     parts: Vec<Range<usize>>,
     /// One moment by both clocks: an item's begin is told by the distance from it.
     epoch: (Instant, u64),
@@ -32,6 +35,8 @@ pub(crate) struct Chunk {
     pub(crate) moved: Notify,
     /// What had ended was taken.
     taken: Notify,
+    /// The driver got a slot back.
+    returned: Notify,
 }
 
 #[derive(Default)]
@@ -42,15 +47,23 @@ struct State {
     driver: u32,
     driving: bool,
     /// The driver's slot.
-    slot: Option<OwnedSemaphorePermit>,
+    slot: Option<slots::Slot>,
     /// What the driver runs on its own thread.
     current: Option<(u32, Instant)>,
     /// What waits within its function, in a task and a slot of its own.
-    running: HashMap<u32, (Instant, OwnedSemaphorePermit)>,
+    running: HashMap<u32, (Instant, slots::Slot)>,
     /// How often those were tried before that are tried again here.
     tried: HashMap<u32, u32>,
     ended: Vec<Ended>,
     bytes: usize,
+}
+
+/// Where the driver's slot is.
+pub(crate) enum Slot {
+    Here,
+    /// Items of this chunk run in it.
+    InUse,
+    Nowhere,
 }
 
 /// An item that has run.
@@ -63,7 +76,7 @@ pub(crate) struct Ended {
 impl Chunk {
     /// The items at these offsets wait.
     pub(crate) fn new(
-        item: Item,
+        held: &Held,
         span: Span,
         parts: Vec<Range<usize>>,
         waiting: VecDeque<u32>,
@@ -71,7 +84,17 @@ impl Chunk {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let epoch = (Instant::now(), now.as_millis() as u64);
         let state = Mutex::new(State { waiting, ..State::default() });
-        Chunk { item, span, parts, epoch, state, moved: Notify::new(), taken: Notify::new() }
+        Chunk {
+            item: held.item.clone(),
+            span,
+            lane: held.origin.lane,
+            parts,
+            epoch,
+            state,
+            moved: Notify::new(),
+            taken: Notify::new(),
+            returned: Notify::new(),
+        }
     }
 
     /// The item at an offset.
@@ -106,13 +129,23 @@ impl Chunk {
         Some(state.driver)
     }
 
-    /// Whether this driver has a slot to begin an item in.
-    pub(crate) fn has_slot(&self) -> bool {
-        self.state().slot.is_some()
+    /// Whether the driver has a slot to begin an item in.
+    pub(crate) fn slot(&self) -> Slot {
+        let state = self.state();
+        match state.slot {
+            Some(_) => Slot::Here,
+            None if state.running.is_empty() => Slot::Nowhere,
+            None => Slot::InUse,
+        }
+    }
+
+    /// Waits until one of those that run has ended, and its slot is the driver's.
+    pub(crate) async fn returned(&self) {
+        self.returned.notified().await;
     }
 
     /// Gives the driver a slot; who was replaced needs none.
-    pub(crate) fn give(&self, driver: u32, slot: OwnedSemaphorePermit) {
+    pub(crate) fn give(&self, driver: u32, slot: slots::Slot) {
         let mut state = self.state();
         if state.driver == driver {
             state.slot = Some(slot);
@@ -176,8 +209,9 @@ impl Chunk {
     pub(crate) fn end(&self, offset: u32, outcome: Outcome) {
         let mut state = self.state();
         // Else it was given up.
-        if let Some((began, _slot)) = state.running.remove(&offset) {
+        if let Some((began, slot)) = state.running.remove(&offset) {
             self.push(&mut state, offset, outcome, began, Instant::now());
+            self.release(&mut state, slot);
         }
         drop(state);
         self.moved.notify_one();
@@ -198,12 +232,23 @@ impl Chunk {
             state.driving = false;
         }
         // Its thread is lost, its slot is not.
-        let aside = state.running.extract_if(|_, (began, _)| is_over(*began));
-        stuck.extend(aside.map(|(offset, (began, _slot))| (offset, began)));
+        let aside: Vec<_> = state.running.extract_if(|_, (began, _)| is_over(*began)).collect();
+        for (offset, (began, slot)) in aside {
+            stuck.push((offset, began));
+            self.release(&mut state, slot);
+        }
         for (offset, began) in &stuck {
             self.push(&mut state, *offset, Err(timed_out(self.item.timeout)), *began, now);
         }
         stuck.len()
+    }
+
+    /// A slot is free: the driver goes first, so that chunks are worked off one after another.
+    fn release(&self, state: &mut State, slot: slots::Slot) {
+        if state.driving && state.slot.is_none() {
+            state.slot = Some(slot);
+            self.returned.notify_one();
+        }
     }
 
     fn push(&self, state: &mut State, offset: u32, outcome: Outcome, began: Instant, now: Instant) {

@@ -15,9 +15,9 @@ use jetiter_config::crash_point;
 use jetiter_config::names::Span;
 use jetiter_config::wire::{ErrorKind, ItemError};
 use tokio::task::yield_now;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
-use crate::chunk::{Chunk, Ended, PART};
+use crate::chunk::{Chunk, Ended, PART, Slot};
 use crate::executor::{End, Executor, SUSPECT, is_worth_retrying, tell_stuck};
 use crate::functions::Found;
 use crate::hand::Held;
@@ -25,6 +25,8 @@ use crate::worker::STUCK_GRACE;
 
 /// How long a driver runs before it lets others have its thread.
 const TURN: Duration = Duration::from_millis(1);
+/// How often a chunk whose slots are all in use looks for a free one.
+const LOOK: Duration = Duration::from_millis(50);
 /// How often what has ended is stored while the rest of the chunk runs.
 const STORE: Duration = Duration::from_millis(250);
 
@@ -48,7 +50,7 @@ impl Executor {
         if waiting.is_empty() {
             return End::Stored;
         }
-        let Some(slot) = self.slot(1).await else {
+        let Some(slot) = self.slot(held.origin.lane, 1).await else {
             return End::HandBack;
         };
         let ready = match fault {
@@ -62,7 +64,7 @@ impl Executor {
                 return self.refuse_chunk(held, span, waiting, error).await;
             }
         };
-        let chunk = Arc::new(Chunk::new(held.item.clone(), span, parts, waiting));
+        let chunk = Arc::new(Chunk::new(held, span, parts, waiting));
         if delivered >= SUSPECT {
             drop(slot);
             return self.run_suspects(held, &chunk, &found, retries).await;
@@ -93,7 +95,7 @@ impl Executor {
         error: ItemError,
     ) -> End {
         let parts = vec![0..0; span.count() as usize];
-        let chunk = Chunk::new(held.item.clone(), span, parts, VecDeque::new());
+        let chunk = Chunk::new(held, span, parts, VecDeque::new());
         let now = Instant::now();
         let ran = chunk.ran(held.item.attempt, now, now);
         let refused = |offset| Ended { offset, outcome: Err(error.clone()), ran };
@@ -104,11 +106,8 @@ impl Executor {
     /// Begins one item after another, until none waits or the worker stops.
     async fn drive(self: Arc<Self>, chunk: Arc<Chunk>, found: Found, driver: u32) {
         loop {
-            if !chunk.has_slot() {
-                let Some(slot) = self.slot(1).await else {
-                    return chunk.leave(driver);
-                };
-                chunk.give(driver, slot);
+            if !self.has_slot(&chunk, driver).await {
+                return chunk.leave(driver);
             }
             // A function that holds its thread also holds what this task has just woken: woken
             // things lie beside the thread until its next turn. So a turn of its own.
@@ -117,6 +116,28 @@ impl Executor {
                 return;
             }
         }
+    }
+
+    /// Waits until the driver has a slot: a free one, or one of those that its own items run in. It
+    /// only queues for one if it has none, or all chunks in hand would be begun and none finished.
+    /// False when the worker stops.
+    async fn has_slot(&self, chunk: &Chunk, driver: u32) -> bool {
+        while !self.stopping.is_cancelled() {
+            let slot = match chunk.slot() {
+                Slot::Here => return true,
+                Slot::Nowhere => self.slot(chunk.lane, 1).await,
+                Slot::InUse => self.slots.try_take(1),
+            };
+            match slot {
+                Some(slot) => chunk.give(driver, slot),
+                None => tokio::select! {
+                    () = chunk.returned() => {}
+                    () = self.stopping.cancelled() => {}
+                    () = sleep(LOOK) => {}
+                },
+            }
+        }
+        false
     }
 
     /// Runs items until one has to wait, and returns true then: it keeps the slot.
@@ -245,8 +266,10 @@ impl Keeper<'_> {
 
     async fn count(&self, ended: Ended) -> (Ended, Option<u32>) {
         let item = self.chunk.item(ended.offset);
-        let counted =
-            self.executor.counted_failure(&item, &ended.outcome, self.retries, None).await;
+        let counted = self
+            .executor
+            .counted_failure(&item, self.chunk.lane, &ended.outcome, self.retries, None)
+            .await;
         (ended, counted)
     }
 }

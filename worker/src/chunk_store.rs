@@ -79,7 +79,7 @@ impl Executor {
         }
         for one in part {
             let item = chunk.item(one.offset);
-            self.keep(held.position, &item, one.outcome, one.ran).await;
+            self.keep(held.origin, &item, one.outcome, one.ran).await;
         }
     }
 
@@ -98,9 +98,11 @@ impl Executor {
             let outcome = one.outcome.as_deref().map_err(ItemError::clone);
             writer.push(outcome, one.ran);
         }
+        // The collator reads an entry that says so for the errors in it, to tell of them at once.
+        let failed = writer.has_errors();
         let written = writer.finish(self.name.clone());
         let (run, payload) = written.map_err(|error| error.to_string())?;
-        let headers = wire::outcome_headers(encoding, &run, false);
-        self.put(held.position, &held.item, Entry::Outcomes(span), headers, payload.into()).await
+        let headers = || wire::outcome_headers(encoding, &run, failed);
+        self.put(held.origin, &held.item, Entry::Outcomes(span), headers, payload.into()).await
     }
 }

@@ -8,17 +8,18 @@ use jetiter_config::broker::{Broker, Refusal};
 use jetiter_config::call::{Call, Item, Outcome};
 use jetiter_config::crash_point;
 use jetiter_config::encoding::Encoding;
-use jetiter_config::names::{Delivery, Entry, ItemId, Span};
+use jetiter_config::names::{Delivery, Entry, ItemId, Lane, Span};
 use jetiter_config::settings;
 use jetiter_config::wire::{self, ErrorKind, ItemError, Ran, Run};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::chunk_run::Given;
 use crate::functions::{Functions, timed_out};
-use crate::hand::{Grip, Hand, Held};
+use crate::hand::{Grip, Hand, Held, Origin};
 use crate::room::Room;
+use crate::shares::{Share, Shares};
+use crate::slots::{Slot, Slots};
 
 /// From this delivery on begins are counted: the first two may be a stopping worker's naks or
 /// one unlucky neighbour.
@@ -32,11 +33,13 @@ pub(crate) struct Executor {
     /// The worker's name in records.
     pub(crate) name: String,
     pub(crate) hand: Arc<Hand>,
-    /// One permit a running function.
-    pub(crate) slots: Arc<Semaphore>,
-    pub(crate) concurrency: u32,
-    /// One permit an outcome whose put is not acknowledged.
-    pub(crate) puts: Semaphore,
+    /// How many items of each lane can be held.
+    pub(crate) shares: Arc<Shares>,
+    /// One a running function.
+    pub(crate) slots: Arc<Slots>,
+    pub(crate) concurrency: usize,
+    /// One an outcome whose put is not acknowledged.
+    pub(crate) puts: Arc<Slots>,
     /// Room in the cache.
     pub(crate) room: Room,
     /// Begin nothing more.
@@ -69,7 +72,7 @@ pub(crate) enum Suspicion {
 
 /// Leave to run an item.
 pub(crate) struct Turn {
-    pub(crate) slot: OwnedSemaphorePermit,
+    pub(crate) slot: Slot,
     /// The number of this begin, if it was counted.
     pub(crate) begin: Option<u32>,
     /// Nothing else runs in this process.
@@ -94,7 +97,7 @@ pub(crate) enum End {
 
 impl Executor {
     /// Brings one message to its end: its outcome is stored, or it is handed back.
-    pub(crate) async fn execute(self: &Arc<Self>, message: async_nats::Message) {
+    pub(crate) async fn execute(self: &Arc<Self>, message: async_nats::Message, share: Share) {
         let Some(reply) = message.reply.clone() else {
             return;
         };
@@ -105,17 +108,21 @@ impl Executor {
             self.answer(&reply, "+TERM malformed subject").await;
             return;
         };
-        let grip = self.hand.take(arrival.item.clone(), reply, arrival.position);
+        let origin = Origin { lane: share.lane, position: arrival.position };
+        let grip = self.hand.take(arrival.item.clone(), reply, origin);
+        // A thousand wait here at once: what is not needed any more goes, and what is seldom needed
+        // has memory of its own.
+        drop(message);
         crash_point("worker.taken");
         let (retries, delivered) = (arrival.retries, arrival.delivered);
         if let Some(span) = arrival.span {
             let given = Given { span, retries, delivered, fault: arrival.fault };
-            return match self.run_chunk(&grip.held, given).await {
+            return match Box::pin(self.run_chunk(&grip.held, given)).await {
                 End::Stored => self.ack(&grip.held).await,
                 End::HandBack => self.hand_back(&grip.held).await,
             };
         }
-        if delivered > 1 && self.is_stored(&arrival.item).await {
+        if delivered > 1 && Box::pin(self.is_stored(&arrival.item)).await {
             // Somebody stored its outcome and died before the ack: running it again would be
             // work for nothing.
             return self.ack(&grip.held).await;
@@ -184,20 +191,20 @@ impl Executor {
     }
 
     /// Waits for so many slots; `None` when the worker stops first.
-    pub(crate) async fn slot(&self, permits: u32) -> Option<OwnedSemaphorePermit> {
+    pub(crate) async fn slot(&self, lane: Lane, places: usize) -> Option<Slot> {
         tokio::select! {
             biased;
             () = self.stopping.cancelled() => None,
-            slot = self.slots.clone().acquire_many_owned(permits) => slot.ok(),
+            slot = self.slots.take(lane, places) => Some(slot),
         }
     }
 
     /// Writes the first free `try` mark from `n` on and returns its number; `None` when all up to
     /// the limit are taken.
-    async fn count_begin(&self, item: &Item, mut n: u32, limit: u32) -> Option<u32> {
+    async fn count_begin(&self, item: &Item, lane: Lane, mut n: u32, limit: u32) -> Option<u32> {
         while n <= limit {
             let entry = Entry::Try(item.id, n);
-            match self.store_once(item, entry, Bytes::new(), wire::once_headers()).await {
+            match self.store_once(item, lane, entry, Bytes::new(), wire::once_headers()).await {
                 Ok(()) => {
                     crash_point("worker.counted");
                     return Some(n);
@@ -219,23 +226,37 @@ impl Executor {
     pub(crate) async fn turn(
         &self,
         item: &Item,
+        lane: Lane,
         retries: u32,
         suspicion: Suspicion,
     ) -> Result<Turn, NoTurn> {
-        let slot = self.slot(1).await.ok_or(NoTurn::Stopping)?;
+        let slot = self.slot(lane, 1).await.ok_or(NoTurn::Stopping)?;
+        match suspicion {
+            Suspicion::None => Ok(Turn { slot, begin: None, alone: false }),
+            suspicion => Box::pin(self.counted_turn(slot, item, lane, retries, suspicion)).await,
+        }
+    }
+
+    async fn counted_turn(
+        &self,
+        slot: Slot,
+        item: &Item,
+        lane: Lane,
+        retries: u32,
+        suspicion: Suspicion,
+    ) -> Result<Turn, NoTurn> {
         let limit = retries.saturating_add(self.settings.begins).saturating_add(1);
         let begin = match suspicion {
-            Suspicion::None => return Ok(Turn { slot, begin: None, alone: false }),
-            Suspicion::OnlyFailed(next) => self.count_begin(item, next, limit).await,
-            Suspicion::Suspect => self.count_begin(item, 1, 1).await,
+            Suspicion::OnlyFailed(next) => self.count_begin(item, lane, next, limit).await,
+            Suspicion::None | Suspicion::Suspect => self.count_begin(item, lane, 1, 1).await,
         };
         if begin.is_some() {
             return Ok(Turn { slot, begin, alone: false });
         }
         drop(slot);
-        let slot = self.slot(self.concurrency).await.ok_or(NoTurn::Stopping)?;
+        let slot = self.slot(lane, self.concurrency).await.ok_or(NoTurn::Stopping)?;
         // Only now, when nothing else runs here: a neighbour's death must not count as its.
-        match self.count_begin(item, 2, limit).await {
+        match self.count_begin(item, lane, 2, limit).await {
             None => Err(NoTurn::Lost(lost(limit))),
             begin => Ok(Turn { slot, begin, alone: true }),
         }
@@ -243,15 +264,15 @@ impl Executor {
 
     /// Runs the item when its turn comes.
     async fn run(&self, grip: &Grip, retries: u32, suspect: bool) {
-        let item = &grip.held.item;
+        let (item, lane) = (&grip.held.item, grip.held.origin.lane);
         let suspicion = match suspect {
             false => Suspicion::None,
-            true if self.has_only_failed(item, retries).await => {
+            true if Box::pin(self.has_only_failed(item, retries)).await => {
                 Suspicion::OnlyFailed(item.attempt)
             }
             true => Suspicion::Suspect,
         };
-        let Turn { slot, begin, alone } = match self.turn(item, retries, suspicion).await {
+        let Turn { slot, begin, alone } = match self.turn(item, lane, retries, suspicion).await {
             Ok(turn) => turn,
             Err(NoTurn::Stopping) => return self.hand_back(&grip.held).await,
             Err(NoTurn::Lost(error)) => {
@@ -262,7 +283,7 @@ impl Executor {
         // the connection: woken things lie beside the thread until its next turn. So a turn of its own.
         tokio::task::yield_now().await;
         let started = Instant::now();
-        grip.held.begin(slot.num_permits());
+        grip.held.begin(slot.places());
         crash_point("worker.begun");
         let outcome = self.functions.call(item.clone()).await;
         if grip.held.end() {
@@ -273,7 +294,7 @@ impl Executor {
         crash_point("worker.ran");
         // A suspect is done when its outcome is stored: the next one may end this process.
         let _alone = alone.then_some(slot);
-        match self.counted_failure(item, &outcome, retries, begin).await {
+        match self.counted_failure(item, lane, &outcome, retries, begin).await {
             Some(attempt) => self.retry_later(&grip.held, attempt).await,
             None => self.settle(&grip.held, outcome, started).await,
         }
@@ -284,6 +305,7 @@ impl Executor {
     pub(crate) async fn counted_failure(
         &self,
         item: &Item,
+        lane: Lane,
         outcome: &Outcome,
         retries: u32,
         begin: Option<u32>,
@@ -293,7 +315,7 @@ impl Executor {
         }
         let attempt = match begin {
             Some(attempt) => Some(attempt),
-            None => self.count_begin(item, 1, retries).await,
+            None => self.count_begin(item, lane, 1, retries).await,
         };
         attempt.filter(|attempt| *attempt <= retries)
     }
@@ -307,27 +329,34 @@ impl Executor {
     /// Stores the outcome, then acknowledges the item: no put, no ack.
     async fn settle(&self, held: &Held, outcome: Outcome, started: Instant) {
         let ran = self.ran(&held.item, started);
-        self.keep(held.position, &held.item, outcome, ran).await;
+        self.keep(held.origin, &held.item, outcome, ran).await;
         self.ack(held).await;
     }
 
     /// Stores one item's outcome.
-    pub(crate) async fn keep(&self, position: u64, item: &Item, outcome: Outcome, ran: Ran) {
+    pub(crate) async fn keep(&self, origin: Origin, item: &Item, outcome: Outcome, ran: Ran) {
         let run = self.run_of(ran);
-        let put = |payload: Vec<u8>, failed: bool| {
-            let headers = wire::outcome_headers(item.encoding, &run, failed);
-            self.put(position, item, Entry::Outcome(item.id), headers, payload.into())
-        };
         let error = match self.fitting(outcome) {
             Err(error) => error,
             Ok(value) => {
-                let bytes = value.len();
-                let Err(reason) = put(value, false).await else { return };
+                let (bytes, entry) = (value.len(), Entry::Outcome(item.id));
+                let headers = || wire::outcome_headers(item.encoding, &run, false);
+                let put = self.put(origin, item, entry, headers, value.into()).await;
+                let Err(reason) = put else { return };
                 let message = format!("the value has {bytes} bytes: {reason}");
                 ItemError::new(ErrorKind::TooLarge, message)
             }
         };
-        while let Err(reason) = put(error_bytes(item.encoding, &error), true).await {
+        Box::pin(self.keep_error(origin, item, &error, &run)).await;
+    }
+
+    async fn keep_error(&self, origin: Origin, item: &Item, error: &ItemError, run: &Run) {
+        let put = || {
+            let headers = || wire::outcome_headers(item.encoding, run, true);
+            let payload = error_bytes(item.encoding, error);
+            self.put(origin, item, Entry::Outcome(item.id), headers, payload.into())
+        };
+        while let Err(reason) = put().await {
             tracing::warn!(group = %item.group, item = %item.id, reason, "an error is not stored");
             sleep(pause()).await;
         }
@@ -350,16 +379,16 @@ impl Executor {
     /// Puts an entry until it is there, or until the server says that it is too large.
     pub(crate) async fn put(
         &self,
-        position: u64,
+        origin: Origin,
         item: &Item,
         entry: Entry,
-        headers: async_nats::HeaderMap,
+        headers: impl Fn() -> async_nats::HeaderMap,
         payload: Bytes,
     ) -> Result<(), String> {
-        let place = self.room.place(position, payload.len());
+        let place = self.room.place(origin.position, payload.len());
         loop {
             place.turn().await;
-            match self.store_once(item, entry, payload.clone(), headers.clone()).await {
+            match self.store_once(item, origin.lane, entry, payload.clone(), headers()).await {
                 Ok(()) | Err(Refusal::Already) => {
                     crash_point("worker.stored");
                     return Ok(());
@@ -377,12 +406,13 @@ impl Executor {
     async fn store_once(
         &self,
         item: &Item,
+        lane: Lane,
         entry: Entry,
         payload: Bytes,
         headers: async_nats::HeaderMap,
     ) -> Result<(), Refusal> {
         let subject = self.broker.namespace.entry_subject(item.group.as_str(), entry);
-        let _permit = self.puts.acquire().await;
+        let _place = self.puts.take(lane, 1).await;
         self.broker.store(subject, headers, payload).await.map(drop)
     }
 
@@ -449,7 +479,7 @@ impl Executor {
         tell_stuck(&held.item);
         let outcome = Err(timed_out(held.item.timeout));
         // Its thread is lost, its slots are not.
-        self.slots.add_permits(held.slots());
+        self.slots.put_back(held.slots());
         self.settle(held, outcome, Instant::now()).await;
     }
 }

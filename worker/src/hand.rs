@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_nats::Subject;
 use jetiter_config::broker::Broker;
 use jetiter_config::call::Item;
-use tokio::sync::Notify;
+use jetiter_config::names::Lane;
 use tokio::time::Instant;
 
 /// The server hands an item to somebody else after `ack_wait` of silence; this breaks it.
@@ -18,8 +18,15 @@ const IN_PROGRESS: &[u8] = b"+WPI";
 pub(crate) struct Hand {
     held: Mutex<HashMap<u64, Arc<Held>>>,
     next: AtomicU64,
-    half: usize,
-    half_empty: Notify,
+}
+
+/// Where an item came from; whoever is before it in that line is served before it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    /// Its lane in the queue.
+    pub(crate) lane: Lane,
+    /// Its sequence in the items stream.
+    pub(crate) position: u64,
 }
 
 /// One item in hand.
@@ -28,8 +35,8 @@ pub(crate) struct Held {
     pub(crate) item: Item,
     /// Where its acknowledgement goes.
     pub(crate) reply: Subject,
-    /// Its sequence in the items stream.
-    pub(crate) position: u64,
+    /// Where it came from.
+    pub(crate) origin: Origin,
     arrived: Instant,
     began: Mutex<Option<Instant>>,
     slots: AtomicUsize,
@@ -44,32 +51,17 @@ pub(crate) struct Grip {
 }
 
 impl Hand {
-    /// An empty hand that takes so many items.
-    pub(crate) fn new(size: usize) -> Hand {
-        Hand {
-            held: Mutex::default(),
-            next: AtomicU64::new(0),
-            half: size / 2,
-            half_empty: Notify::new(),
-        }
-    }
-
-    /// Waits until the hand becomes half empty, or somebody says so: time to pull more.
-    pub(crate) async fn half_empty(&self) {
-        self.half_empty.notified().await;
-    }
-
-    /// Makes the puller look again how much room there is.
-    pub(crate) fn pull_again(&self) {
-        self.half_empty.notify_one();
+    /// An empty hand.
+    pub(crate) fn new() -> Hand {
+        Hand { held: Mutex::default(), next: AtomicU64::new(0) }
     }
 
     /// Takes an item in hand.
-    pub(crate) fn take(self: &Arc<Self>, item: Item, reply: Subject, position: u64) -> Grip {
+    pub(crate) fn take(self: &Arc<Self>, item: Item, reply: Subject, origin: Origin) -> Grip {
         let held = Arc::new(Held {
             item,
             reply,
-            position,
+            origin,
             arrived: Instant::now(),
             began: Mutex::default(),
             slots: AtomicUsize::new(0),
@@ -134,12 +126,7 @@ impl Held {
 
 impl Drop for Grip {
     fn drop(&mut self) {
-        let mut table = self.hand.table();
-        table.remove(&self.key);
-        // Once on the way down, not once an item.
-        if table.len() == self.hand.half {
-            self.hand.half_empty.notify_one();
-        }
+        self.hand.table().remove(&self.key);
     }
 }
 

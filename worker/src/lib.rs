@@ -6,6 +6,7 @@
 //! came again and again one by one. There the collator follows the log: `tally` decides when a group is complete,
 //! `collator::collation` writes its list, `collator::cleaner` says what is removed.
 
+mod ahead;
 mod chunk;
 mod chunk_run;
 mod chunk_store;
@@ -21,8 +22,11 @@ pub mod math;
 mod patience;
 mod pull;
 mod room;
+mod shares;
+mod slots;
 mod suspects;
 mod tally;
+mod turns;
 mod worker;
 
 pub use collator::Collator;

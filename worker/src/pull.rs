@@ -19,8 +19,8 @@ const SILENCE: Duration = Duration::from_millis(2500);
 const EXPIRES: Duration = Duration::from_secs(2);
 
 /// The least that one pull may bring in bytes. The server cuts a connection whose unread messages
-/// pass 64 MiB, and a collator has a handful of pulls open.
-const MAX_BYTES: usize = 4 << 20;
+/// pass 64 MiB, and a worker has two pulls open for each of its lanes.
+const MAX_BYTES: usize = 1 << 20;
 
 /// What a pull brought.
 pub(crate) enum Pulled {
@@ -68,6 +68,11 @@ impl Pull {
             outstanding: 0,
             heard: Instant::now(),
         })
+    }
+
+    /// How many messages are asked for and have not come.
+    pub(crate) fn outstanding(&self) -> usize {
+        self.outstanding
     }
 
     /// The next message, while the caller can take `room` messages from now on. May be dropped

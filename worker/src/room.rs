@@ -8,11 +8,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jetiter_config::broker::StreamInfo;
+use jetiter_config::names::Lane;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 /// How many of the oldest may store at once after a refusal, while others wait.
 const AT_ONCE: usize = 16;
+/// Filled beyond this part (a fourth) of what outcomes may fill, the cache takes in one group after another.
+/// Side by side they would fill it with a part of each, and none could finish.
+const SIDE_BY_SIDE: u64 = 4;
+/// Room for what is in hand when that is noticed.
+const MARGIN: u64 = 16 << 20;
 /// Between two looks a worker takes at most this part of the room: others see the same room.
 const SHARE: u64 = 4;
 
@@ -30,6 +36,10 @@ struct State {
     limit: Option<u64>,
     /// Bytes below the soft limit at the last look.
     free: u64,
+    /// Whether the groups that came first go first.
+    in_order: bool,
+    /// The lane of the one that does.
+    first: Option<Lane>,
     /// Bytes that were stored, or may be, since then.
     taken: u64,
     /// How many items may still be pulled before the next look.
@@ -63,6 +73,7 @@ impl Room {
         state.limit = u64::try_from(cache.config.max_bytes).ok();
         let soft = state.limit.map_or(u64::MAX, |max| (max as f64 * self.soft_limit) as u64);
         state.free = soft.saturating_sub(cache.state.bytes);
+        state.in_order = cache.state.bytes.saturating_add(MARGIN) > soft / SIDE_BY_SIDE;
         state.taken = 0;
         // An empty cache tells nothing of the outcomes to come: begin slowly.
         let outcome = match cache.state.messages {
@@ -79,6 +90,26 @@ impl Room {
     /// How many items may still be pulled before the next look.
     pub(crate) fn items(&self) -> usize {
         self.state().items
+    }
+
+    /// How many of them from one lane: all are pulled at once, unless one goes first.
+    pub(crate) fn items_of(&self, lane: Lane) -> usize {
+        let state = self.state();
+        match state.first {
+            Some(first) if first == lane => state.items,
+            Some(_) => 0,
+            None => state.items.div_ceil(Lane::COUNT),
+        }
+    }
+
+    /// This lane goes first, or none does.
+    pub(crate) fn goes_first(&self, lane: Option<Lane>) {
+        self.state().first = lane;
+    }
+
+    /// Whether the cache is so full that the groups that came first must go first.
+    pub(crate) fn in_order(&self) -> bool {
+        self.state().in_order
     }
 
     /// An item was pulled.

@@ -42,25 +42,26 @@ impl Executor {
     ) -> Result<(), End> {
         let mut suspicion = Suspicion::Suspect;
         loop {
-            let Turn { slot, begin, alone } = match self.turn(&item, retries, suspicion).await {
-                Ok(turn) => turn,
-                Err(NoTurn::Stopping) => return Err(End::HandBack),
-                Err(NoTurn::Lost(error)) => {
-                    let now = Instant::now();
-                    let ran = chunk.ran(item.attempt, now, now);
-                    self.keep(held.position, &item, Err(error), ran).await;
-                    return Ok(());
-                }
-            };
+            let Turn { slot, begin, alone } =
+                match self.turn(&item, chunk.lane, retries, suspicion).await {
+                    Ok(turn) => turn,
+                    Err(NoTurn::Stopping) => return Err(End::HandBack),
+                    Err(NoTurn::Lost(error)) => {
+                        let now = Instant::now();
+                        let ran = chunk.ran(item.attempt, now, now);
+                        self.keep(held.origin, &item, Err(error), ran).await;
+                        return Ok(());
+                    }
+                };
             let began = Instant::now();
             let outcome = call_apart(found, &item).await;
             crash_point("worker.ran");
             let ran = chunk.ran(item.attempt, began, Instant::now());
             // A suspect is done when its outcome is stored: the next one may end this process.
             let alone = alone.then_some(slot);
-            let failure = self.counted_failure(&item, &outcome, retries, begin).await;
+            let failure = self.counted_failure(&item, chunk.lane, &outcome, retries, begin).await;
             let Some(attempt) = failure else {
-                self.keep(held.position, &item, outcome, ran).await;
+                self.keep(held.origin, &item, outcome, ran).await;
                 return Ok(());
             };
             drop(alone);

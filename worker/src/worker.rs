@@ -4,10 +4,11 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use jetiter_config::broker::Broker;
-use jetiter_config::names::Queue;
+use jetiter_config::names::{Lane, Queue};
 use jetiter_config::settings::Settings;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,6 +20,8 @@ use crate::hand::Hand;
 use crate::patience::Patience;
 use crate::pull::{Pull, Pulled};
 use crate::room::Room;
+use crate::shares::Shares;
+use crate::slots::Slots;
 
 /// How long a function may hold its thread past its time-out before the item goes on without it.
 pub(crate) const STUCK_GRACE: Duration = Duration::from_secs(1);
@@ -50,9 +53,8 @@ const REOPEN: Duration = Duration::from_millis(500);
 /// ```
 pub struct Worker {
     executor: Arc<Executor>,
-    consumer: String,
+    queue: Queue,
     ack_wait: Duration,
-    prefetch: usize,
 }
 
 impl Worker {
@@ -65,26 +67,27 @@ impl Worker {
         functions.check()?;
         jetiter_config::Topology::of(broker, settings).check(broker).await?;
         let queue: Queue = settings.worker.queue.parse()?;
-        let consumer = broker.namespace.worker_consumer(&queue);
         let ack_wait = ack_wait(broker, &queue).await?;
         let cache = broker.stream_info(&broker.namespace.cache_stream(), None).await;
         let cache = cache.map_err(|error| error.about("the cache"))?;
         let concurrency = settings.worker.slots();
-        let prefetch = concurrency + settings.worker.prefetch;
+        let (slots, puts) = (Slots::new(concurrency), Slots::new(settings.worker.in_flight));
+        let lines = [slots.clone(), puts.clone()];
         let executor = Executor {
             broker: broker.clone(),
             functions,
             name: name(),
-            hand: Arc::new(Hand::new(prefetch)),
-            slots: Arc::new(Semaphore::new(concurrency)),
-            concurrency: concurrency as u32,
-            puts: Semaphore::new(settings.worker.in_flight),
+            hand: Arc::new(Hand::new()),
+            shares: Shares::new(concurrency, settings.worker.prefetch, lines),
+            slots,
+            concurrency,
+            puts,
             room: Room::new(settings.worker.soft_limit, &cache),
             stopping: CancellationToken::new(),
             closed: CancellationToken::new(),
             settings: settings.worker.clone(),
         };
-        Ok(Worker { executor: Arc::new(executor), consumer, ack_wait, prefetch })
+        Ok(Worker { executor: Arc::new(executor), queue, ack_wait })
     }
 
     /// Works until `stop` ends. Then nothing more is pulled, what has not begun is handed back
@@ -114,7 +117,7 @@ impl Worker {
             pending().await
         };
         let pulled = tokio::select! {
-            pulled = self.pull_until_stop(running) => pulled,
+            pulled = self.pull_all_lanes(running) => pulled,
             () = told => Ok(()),
         };
         // Also after an error: what has not begun is handed back.
@@ -128,22 +131,37 @@ impl Worker {
         pulled
     }
 
-    async fn pull_until_stop(&self, running: &TaskTracker) -> Result<(), Error> {
-        let broker = &self.executor.broker;
+    /// The lanes side by side, until the stop or until one of them is lost for good.
+    async fn pull_all_lanes(&self, running: &TaskTracker) -> Result<(), Error> {
+        self.choose_first().await;
+        let mut lanes: FuturesUnordered<_> =
+            Lane::all().map(|lane| self.pull_until_stop(lane, running)).collect();
+        let mut first = Ok(());
+        while let Some(ended) = lanes.next().await {
+            // The others hand back what they have asked for.
+            self.executor.stopping.cancel();
+            first = first.and(ended);
+        }
+        first
+    }
+
+    async fn pull_until_stop(&self, lane: Lane, running: &TaskTracker) -> Result<(), Error> {
+        let Executor { broker, settings, stopping, .. } = &*self.executor;
         let items = broker.namespace.items_stream();
-        let mut patience = Patience::new(self.executor.settings.patience);
-        while !self.executor.stopping.is_cancelled() {
-            let lost = match Pull::open(broker, &items, &self.consumer).await {
-                Ok(pull) => self.pull(pull, running, &mut patience).await,
+        let consumer = broker.namespace.worker_consumer(&self.queue, lane);
+        let mut patience = Patience::new(settings.patience);
+        while !stopping.is_cancelled() {
+            let lost = match Pull::open(broker, &items, &consumer).await {
+                Ok(pull) => self.pull(lane, pull, running, &mut patience).await,
                 Err(error) => Some(error.to_string()),
             };
             if let Some(reason) = lost {
                 tracing::warn!(
-                    consumer = self.consumer,
+                    consumer,
                     reason,
                     "no items come, trying again; `jetiter init` makes what is missing"
                 );
-                patience.failed(&format!("pulling from {}", self.consumer), reason)?;
+                patience.failed(&format!("pulling from {consumer}"), reason)?;
                 sleep(REOPEN).await;
             }
         }
@@ -153,22 +171,23 @@ impl Worker {
     /// Pulls until the stop (`None`) or until the pull is lost.
     async fn pull(
         &self,
+        lane: Lane,
         mut pull: Pull,
         running: &TaskTracker,
         patience: &mut Patience,
     ) -> Option<String> {
+        let Executor { shares, room, stopping, .. } = &*self.executor;
         let execute = |message| {
-            let executor = self.executor.clone();
-            running.spawn(async move { executor.execute(message).await });
+            let (executor, share) = (self.executor.clone(), shares.take(lane));
+            running.spawn(async move { executor.execute(message, share).await });
         };
         loop {
             // A full cache can store no outcome: what is in hand goes first.
-            let room = self.prefetch.saturating_sub(self.executor.hand.len());
-            let room = room.min(self.executor.room.items());
+            let items = shares.room(lane, pull.outstanding()).min(room.items_of(lane));
             let pulled = tokio::select! {
-                pulled = pull.next(room) => pulled,
-                () = self.executor.hand.half_empty() => continue,
-                () = self.executor.stopping.cancelled() => {
+                pulled = pull.next(items) => pulled,
+                () = shares.more(lane) => continue,
+                () = stopping.cancelled() => {
                     // Executed now, they are handed back.
                     pull.close().await.into_iter().for_each(execute);
                     return None;
@@ -176,7 +195,7 @@ impl Worker {
             };
             match pulled {
                 Pulled::Message(message) => {
-                    self.executor.room.pulled();
+                    room.pulled();
                     execute(message);
                 }
                 Pulled::Nothing | Pulled::Silent => {}
@@ -209,10 +228,23 @@ impl Worker {
         }
     }
 
+    /// While the cache is short of room the lane of the oldest item goes first.
+    async fn choose_first(&self) {
+        let Executor { broker, room, .. } = &*self.executor;
+        if !room.in_order() {
+            return room.goes_first(None);
+        }
+        let ns = &broker.namespace;
+        let (items, queue) = (ns.items_stream(), ns.queue_filter(&self.queue));
+        if let Ok(oldest) = broker.first_message(&items, &queue).await {
+            room.goes_first(oldest.and_then(|oldest| ns.parse_lane(&oldest.subject)));
+        }
+    }
+
     /// Looks how full the cache is, and whether a server answers at all; ends when either has
     /// been hopeless for too long.
     async fn watch_cache(&self) -> Error {
-        let Executor { broker, room, hand, settings, .. } = &*self.executor;
+        let Executor { broker, room, hand, shares, settings, .. } = &*self.executor;
         let stream = broker.namespace.cache_stream();
         let mut patience = Patience::new(settings.patience);
         let mut told = Instant::now();
@@ -225,7 +257,8 @@ impl Worker {
                     if had_room && room.items() == 0 {
                         tracing::warn!(bytes = info.state.bytes, "the cache is at its soft limit");
                     }
-                    hand.pull_again();
+                    self.choose_first().await;
+                    shares.look_again();
                 }
                 Err(error) => {
                     if let Err(error) = patience.failed(&format!("looking at {stream}"), error) {
@@ -251,7 +284,7 @@ impl Worker {
 /// Workers never make their consumer: an autoscaler that waits for it would wait for them.
 async fn ack_wait(broker: &Broker, queue: &Queue) -> Result<Duration, Error> {
     let (items, consumer) =
-        (broker.namespace.items_stream(), broker.namespace.worker_consumer(queue));
+        (broker.namespace.items_stream(), broker.namespace.worker_consumer(queue, Lane::LAST));
     match broker.ack_wait(&items, &consumer).await {
         Ok(Some(ack_wait)) => Ok(ack_wait),
         Ok(None) => Err(jetiter_config::Error::NoQueue { queue: queue.to_string() }.into()),

@@ -5,12 +5,14 @@
 
 mod item;
 mod key;
+mod lane;
 mod span;
 mod subject;
 mod token;
 
 pub use item::{Delivery, ItemId};
 pub use key::{Entry, Mark};
+pub use lane::Lane;
 pub use span::Span;
 pub use subject::{COLLATOR_CONSUMER, Control, LEASE_KEY, Work, records_object};
 pub use token::{Function, GroupId, MAX_FUNCTION, MAX_TOKEN, Namespace, Queue};

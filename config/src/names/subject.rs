@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
 
+use super::lane::Lane;
 use super::token::{Function, GroupId, Namespace, Queue, is_function, is_token};
 
 /// What the items stream hands to a worker.
@@ -61,26 +62,50 @@ impl Namespace {
         format!("KV_{self}-lease")
     }
 
-    /// The durable consumer of a queue's workers.
-    pub fn worker_consumer(&self, queue: &Queue) -> String {
-        format!("worker-{queue}")
+    /// The durable consumer of one lane of a queue.
+    pub fn worker_consumer(&self, queue: &Queue, lane: Lane) -> String {
+        format!("worker-{queue}-{lane}")
     }
 
-    /// What the items stream takes: items, seals, cancels.
+    /// What the items stream takes: items, seals, cancels, and items for the long lanes.
     pub fn submit_subjects(&self) -> Vec<String> {
+        let long = Lane::LONG.map(|(lane, _)| format!("{self}.work.*.{lane}.*.>"));
+        self.submit_subjects_without_lanes().into_iter().chain(long).collect()
+    }
+
+    /// What it took before there were lanes.
+    pub fn submit_subjects_without_lanes(&self) -> Vec<String> {
         vec![format!("{self}.item.*.*.>"), format!("{self}.seal.*"), format!("{self}.cancel.*")]
     }
 
-    /// How items are stored: a lane token, a hash of the group, stands behind the queue, so
-    /// that more lanes never change a client. Source and destination of the transform.
+    /// How items are stored: a lane token, a hash of the group, stands behind the queue. Source
+    /// and destination of the transform.
     pub fn lane_transform(&self) -> (String, String) {
-        let source = format!("{self}.item.*.*.>");
-        (source, format!("{self}.work.$1.{{{{partition(1,2)}}}}.$2.>"))
+        self.transform(Lane::HASHED)
     }
 
-    /// Where a client publishes an item.
-    pub fn item_subject(&self, queue: &Queue, group: &GroupId, function: &Function) -> String {
-        format!("{self}.item.{queue}.{group}.{function}")
+    /// The transform before there were lanes.
+    pub fn transform_without_lanes(&self) -> (String, String) {
+        self.transform(1)
+    }
+
+    fn transform(&self, lanes: usize) -> (String, String) {
+        let source = format!("{self}.item.*.*.>");
+        (source, format!("{self}.work.$1.{{{{partition({lanes},2)}}}}.$2.>"))
+    }
+
+    /// Where a client publishes an item: straight to a long lane from some index on.
+    pub fn item_subject(
+        &self,
+        queue: &Queue,
+        group: &GroupId,
+        function: &Function,
+        index: u32,
+    ) -> String {
+        match Lane::long(index) {
+            None => format!("{self}.item.{queue}.{group}.{function}"),
+            Some(lane) => format!("{self}.work.{queue}.{lane}.{group}.{function}"),
+        }
     }
 
     /// Where a client says how many items a group has.
@@ -99,9 +124,20 @@ impl Namespace {
         format!("{self}.item.>")
     }
 
-    /// What a queue's consumer is handed.
-    pub fn work_filter(&self, queue: &Queue) -> String {
+    /// All items of a queue.
+    pub fn queue_filter(&self, queue: &Queue) -> String {
         format!("{self}.work.{queue}.>")
+    }
+
+    /// What the consumer of a queue's lane is handed.
+    pub fn work_filter(&self, queue: &Queue, lane: Lane) -> String {
+        format!("{self}.work.{queue}.{lane}.>")
+    }
+
+    /// The queue of a consumer that is handed all of its lanes, as before there were lanes.
+    pub fn queue_without_lanes(&self, filter: &str) -> Option<Queue> {
+        let rest = filter.strip_prefix(self.as_str())?.strip_prefix(".work.")?;
+        rest.strip_suffix(".>")?.parse().ok()
     }
 
     /// All items of a group that wait or are in hand.
@@ -122,6 +158,12 @@ impl Namespace {
         let (group, function) = (tokens.next()?, tokens.next()?);
         let sound = is_token(queue) && is_token(group) && is_function(function);
         sound.then_some(Work { queue, group, function })
+    }
+
+    /// The lane in which an item is stored.
+    pub fn parse_lane(&self, subject: &str) -> Option<Lane> {
+        let rest = subject.strip_prefix(self.as_str())?.strip_prefix(".work.")?;
+        Lane::parse(rest.split('.').nth(1)?)
     }
 
     /// Takes a seal's or cancel's subject apart.
@@ -183,8 +225,21 @@ mod tests {
     fn work_is_read_behind_the_lane() {
         let work = ns().parse_work("jetiter.work.default.0.g1.math.floor");
         assert_eq!(work, Some(Work { queue: "default", group: "g1", function: "math.floor" }));
+        let lane = ns().parse_lane("jetiter.work.default.9.g1.math.floor");
+        assert_eq!(lane, Some(Lane::LAST));
         assert_eq!(ns().parse_work("jetiter.work.default.0.g*.math.floor"), None);
         assert_eq!(ns().parse_work("jetiter.work.default.0.g1"), None);
+    }
+
+    #[test]
+    fn only_an_older_consumer_is_handed_a_whole_queue() {
+        let (ns, queue) = (ns(), "a-1".parse::<Queue>().unwrap());
+        assert_eq!(ns.queue_without_lanes("jetiter.work.a-1.>"), Some(queue.clone()));
+        for lane in Lane::all() {
+            assert_eq!(ns.queue_without_lanes(&ns.work_filter(&queue, lane)), None);
+        }
+        assert_eq!(ns.queue_without_lanes("jetiter.work.>"), None);
+        assert_eq!(ns.queue_without_lanes("jetiter.seal.*"), None);
     }
 
     #[test]

@@ -104,7 +104,7 @@ pub struct Assets {
     /// How long the server remembers message ids. Default `30s`.
     #[serde(with = "humantime_serde")]
     pub duplicate_window: Duration,
-    /// Most items of one queue in the hands of all its workers. Default `65536`.
+    /// Most items of one lane of a queue in the hands of all its workers. Default `65536`.
     pub max_ack_pending: i64,
     /// Most bytes of waiting items; `-1` is no limit. Default `-1`.
     #[serde(with = "size")]
@@ -143,7 +143,7 @@ pub struct Worker {
     pub queue: String,
     /// Items run at once; `0` is four times the processors. Default `0`.
     pub concurrency: usize,
-    /// Most items held beyond those that run. Default `1000`.
+    /// Most items of one lane held beyond those that run. Default `1000`.
     pub prefetch: usize,
     /// Most outcomes written and not yet acknowledged. Default `1000`.
     pub in_flight: usize,

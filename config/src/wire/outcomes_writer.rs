@@ -63,6 +63,11 @@ impl OutcomesWriter {
     /// Three numbers, of up to 20 digits, and an offset.
     const EACH: usize = 80;
 
+    /// Whether one of them is an error: the entry's `Jetiter-Status` says so.
+    pub fn has_errors(&self) -> bool {
+        !self.errors.is_empty()
+    }
+
     /// The entry: its run, under the worker's name, and its payload.
     pub fn finish(mut self, worker: String) -> Result<(Run, Vec<u8>), Error> {
         let attempts = self.ran.iter().map(|ran| ran.attempts).min().unwrap_or_default();

@@ -108,13 +108,14 @@ impl Draft {
             }
             Of::Items(span) => {
                 let values = stored.values(span);
-                let (first, whole) = (run.started, run.took);
+                let (tried, first, whole) = (run.attempts, run.started, run.took);
                 for (at, index) in span.indexes().enumerate() {
                     if !self.is_first(ItemId::Index(index)) {
                         continue;
                     }
                     let value = match &values {
                         Ok((own, values)) => {
+                            run.attempts = values.attempts(at).unwrap_or(tried);
                             run.started = first.saturating_add(values.began(at));
                             run.took = values.took(at).unwrap_or(whole);
                             let value = values.value(at).map_err(Clone::clone);

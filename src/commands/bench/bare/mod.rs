@@ -10,8 +10,9 @@ pub(crate) mod role;
 use std::time::Duration;
 
 use async_nats::HeaderMap;
+use async_nats::jetstream::consumer::{AckPolicy, pull};
 use jetiter_config::encoding::Encoding;
-use jetiter_config::names::{GroupId, Queue};
+use jetiter_config::names::GroupId;
 use jetiter_config::wire;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{ChildStdin, ChildStdout};
@@ -22,6 +23,8 @@ use super::options::Work;
 use super::stage::{Pipes, Place, Process, QUEUE, Stage};
 use crate::cli::Failure;
 
+/// The consumer that all bare workers share.
+const CONSUMER: &str = "bare";
 /// Publishes on their way.
 const WINDOW: usize = 1024;
 
@@ -86,14 +89,15 @@ async fn make(place: &Place) -> Result<(), Failure> {
     for stream in topology.streams() {
         jetstream.create_stream(stream).await?;
     }
-    let queue: Queue = QUEUE.parse()?;
-    let mut consumers = topology.consumers()?;
-    let filter = place.broker.namespace.work_filter(&queue);
-    consumers.retain(|consumer| consumer.filter_subject == filter);
     let items = jetstream.get_stream_no_info(place.broker.namespace.items_stream()).await?;
-    for consumer in consumers {
-        items.create_consumer(consumer).await?;
-    }
+    let consumer = pull::Config {
+        durable_name: Some(CONSUMER.to_owned()),
+        filter_subject: format!("{}.work.>", place.broker.namespace),
+        ack_policy: AckPolicy::Explicit,
+        max_ack_pending: place.settings.assets.max_ack_pending,
+        ..pull::Config::default()
+    };
+    items.create_consumer(consumer).await?;
     Ok(())
 }
 
@@ -102,7 +106,7 @@ async fn publish(place: &Place, work: &Work, items: u32) -> Result<Instant, Fail
     let broker = &place.broker;
     let (group, nonce) = (GroupId::random(), GroupId::random());
     let function = work.function().parse()?;
-    let subject = broker.namespace.item_subject(&QUEUE.parse()?, &group, &function);
+    let subject = broker.namespace.item_subject(&QUEUE.parse()?, &group, &function, 0);
     let subject = async_nats::Subject::from(subject);
     let mut pipeline = Pipeline::open(&broker.client, WINDOW).await?;
     for index in 0..items {

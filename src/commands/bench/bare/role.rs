@@ -9,14 +9,13 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jetiter_config::broker::Broker;
 use jetiter_config::encoding::Encoding;
-use jetiter_config::names::{Entry, ItemId, Queue};
+use jetiter_config::names::{Entry, ItemId};
 use jetiter_config::wire::{self, Run};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 
 use super::pipeline::Pipeline;
 use super::reader::Reader;
 use crate::cli::{Exit, Failure, Global, log, output};
-use crate::commands::bench::stage::QUEUE;
 
 /// Outcomes on their way.
 const WINDOW: usize = 1000;
@@ -73,9 +72,8 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
 
 async fn work(broker: &Broker, cost: &Cost) -> Result<(), Failure> {
     let ns = &broker.namespace;
-    let queue: Queue = QUEUE.parse()?;
-    let (items, consumer) = (ns.items_stream(), ns.worker_consumer(&queue));
-    let mut reader = Reader::open(&broker.client, &items, &consumer, cost.batch()).await?;
+    let items = ns.items_stream();
+    let mut reader = Reader::open(&broker.client, &items, super::CONSUMER, cost.batch()).await?;
     let mut outcomes = Pipeline::open(&broker.client, WINDOW).await?;
     let mut running = FuturesUnordered::new();
     output::line("ready")?;
