@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jetiter_client::{Client, FOREVER, Raw};
+use jetiter_config::broker::ApiError;
 use jetiter_config::names::GroupId;
 use serde::de::IgnoredAny;
 use tokio::time::{Instant, sleep};
@@ -14,6 +15,8 @@ use crate::cli::Failure;
 
 /// With so few entries left in the cache it is asked whose they are.
 const FEW: u64 = 1000;
+/// How long a server that is busy with a purge may say nothing.
+pub(super) const PATIENCE: Duration = Duration::from_secs(300);
 /// How often the cache is looked at until a group is gone from it.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -126,16 +129,25 @@ impl Engine {
         let broker = &self.place.broker;
         let cache = broker.namespace.cache_stream();
         let outcomes = broker.namespace.outcomes_filter(group.as_str());
-        loop {
+        let held = async || {
             let held = broker.stream_info(&cache, None).await?.state.messages;
             // The answer names every key: asked about many it would be a load of its own.
-            if held < FEW {
-                let info = broker.stream_info(&cache, Some(&outcomes)).await?;
-                if info.state.subjects.is_empty() {
-                    return Ok(());
-                }
+            if held >= FEW {
+                return Ok(held);
             }
-            sleep(LOOK).await;
+            let info = broker.stream_info(&cache, Some(&outcomes)).await?;
+            Ok(info.state.subjects.len() as u64)
+        };
+        let began = Instant::now();
+        loop {
+            match held().await {
+                Ok(0) => return Ok(()),
+                // A stream that removes millions answers nobody meanwhile.
+                Err::<_, ApiError>(error) if !error.may_pass() || began.elapsed() > PATIENCE => {
+                    return Err(error.into());
+                }
+                _ => sleep(LOOK).await,
+            }
         }
     }
 

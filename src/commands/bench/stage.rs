@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
+use async_nats::jetstream::context::DeleteStreamErrorKind;
 use futures_util::future::join_all;
 use jetiter_config::broker::Broker;
 use jetiter_config::names::{GroupId, Namespace};
@@ -12,12 +14,17 @@ use jetiter_config::topology::{Made, Topology};
 use tempfile::TempDir;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::{Instant, sleep};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::super::server::Server;
 use super::super::up;
 use crate::cli::{Failure, Global, output};
 
+/// How long a busy server may take to remove a stream.
+const LAST_WORD: Duration = Duration::from_secs(60);
+/// How long between two tries.
+const AGAIN: Duration = Duration::from_millis(100);
 /// The queue of every namespace.
 pub(super) const QUEUE: &str = "default";
 
@@ -213,9 +220,16 @@ impl Place {
 
 async fn remove(broker: &Broker, topology: &Topology) {
     let delete = async |stream: String| {
-        // One that is not there was removed before, or never made.
-        if let Err(error) = broker.jetstream.delete_stream(&stream).await {
+        let began = Instant::now();
+        // One that is not there was removed before, or never made. One that is busy with a purge
+        // answers late.
+        while let Err(error) = broker.jetstream.delete_stream(&stream).await {
             tracing::debug!(stream, %error, "not removed");
+            let refused = matches!(error.kind(), DeleteStreamErrorKind::JetStream(_));
+            if refused || began.elapsed() > LAST_WORD {
+                break;
+            }
+            sleep(AGAIN).await;
         }
     };
     join_all(topology.streams().into_iter().map(|stream| delete(stream.name))).await;
