@@ -160,7 +160,7 @@ async fn a_result_that_nobody_tells_of_is_found_all_the_same() {
     let mut reading = pin!(engine.client.result::<i64>(&group, FOREVER));
     // It waits: it has looked, and there was nothing.
     timeout(Duration::from_millis(200), &mut reading).await.unwrap_err();
-    let doomed = engine.process_until(&["collator"], "collator.marked_done=return(kill)");
+    let doomed = engine.process_until(&["collator"], "collator.committed=return(kill)");
     plain.items("g", 0..1).await;
     plain.seal("g", &[], "1").await;
     doomed.ended().await;

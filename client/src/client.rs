@@ -21,7 +21,7 @@ use crate::inline::Inline;
 use crate::options::Options;
 use crate::result::{Fetched, Raw};
 use crate::submit::Submission;
-use crate::wait;
+use crate::wait::{self, Found};
 
 /// Submits groups and reads results, over a broker or inline. Cheap to clone.
 ///
@@ -298,13 +298,15 @@ impl Remote {
         object: &str,
         wait: Duration,
     ) -> Result<Option<Raw>, Error> {
-        let Some(info) = wait::for_object(&self.broker, group, object, wait).await? else {
-            return Ok(None);
+        let info = match wait::for_object(&self.broker, group, object, wait).await? {
+            Some(Found::Stored(info)) => info,
+            Some(Found::Told(list)) => return Ok(Some(list)),
+            None => return Ok(None),
         };
         let damaged = |reason: String| Error::Damaged { group: group.to_string(), reason };
         let summary = Summary::from_metadata(&info.metadata)
             .ok_or_else(|| damaged("its metadata is not jetiter's".to_owned()))?;
-        let reason = match download(&self.broker, object).await {
+        let reason = match download(&self.broker, &info).await {
             Ok(Some(bytes)) => return Ok(Some(Raw { summary, bytes })),
             Ok(None) => None,
             Err(reason) => Some(reason),

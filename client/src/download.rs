@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use async_nats::jetstream::object_store::ObjectInfo;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE;
 use jetiter_config::broker::Broker;
 use jetiter_config::wire::Summary;
+use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -21,7 +24,14 @@ const WRONG: u32 = 8;
 
 /// The object's bytes; `None` when it has gone since it was looked for. An error says why it will
 /// not come, or did not come for a minute.
-pub(crate) async fn download(broker: &Broker, object: &str) -> Result<Option<Vec<u8>>, String> {
+pub(crate) async fn download(
+    broker: &Broker,
+    info: &ObjectInfo,
+) -> Result<Option<Vec<u8>>, String> {
+    if let Some(bytes) = only_chunk(broker, info).await {
+        return Ok(Some(bytes));
+    }
+    let object = &info.name;
     let began = Instant::now();
     let mut wrong = 0;
     loop {
@@ -43,6 +53,19 @@ pub(crate) async fn download(broker: &Broker, object: &str) -> Result<Option<Vec
         tracing::debug!(object, reason = failed.reason, "not read yet, trying again");
         sleep(AGAIN).await;
     }
+}
+
+/// The bytes of an object of one chunk, in one round trip; `None` where that is not all there is to
+/// it.
+async fn only_chunk(broker: &Broker, info: &ObjectInfo) -> Option<Vec<u8>> {
+    if info.chunks != 1 {
+        return None;
+    }
+    let ns = &broker.namespace;
+    let stream = broker.jetstream.get_stream_no_info(ns.results_stream()).await.ok()?;
+    let chunk = stream.direct_get_last_for_subject(ns.chunk_subject(&info.nuid)).await.ok()?;
+    let digest = format!("SHA-256={}", URL_SAFE.encode(Sha256::digest(&chunk.payload)));
+    (info.digest.as_deref() == Some(&*digest)).then(|| chunk.payload.into())
 }
 
 /// Why one try brought nothing.

@@ -48,7 +48,7 @@ impl Client {
             return Ok(raw.map(|raw| Status::Finished(raw.summary)));
         };
         let broker = &remote.broker;
-        let found = wait::for_object(broker, group, group.as_str(), Duration::ZERO).await?;
+        let found = wait::look(broker, group.as_str()).await?;
         if let Some(info) = found {
             return Ok(Summary::from_metadata(&info.metadata).map(Status::Finished));
         }
@@ -57,7 +57,7 @@ impl Client {
         let waiting = waiting(broker, group).await?;
         if total.is_none() && done == 0 && waiting == 0 {
             // It may have finished between the looks.
-            let found = wait::for_object(broker, group, group.as_str(), Duration::ZERO).await?;
+            let found = wait::look(broker, group.as_str()).await?;
             let summary = found.and_then(|info| Summary::from_metadata(&info.metadata));
             return Ok(summary.map(Status::Finished));
         }

@@ -6,9 +6,11 @@ use async_nats::jetstream::object_store::ObjectInfo;
 use futures_util::StreamExt;
 use jetiter_config::broker::{ApiError, Broker};
 use jetiter_config::names::GroupId;
+use jetiter_config::wire::Done;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::Error;
+use crate::result::Raw;
 
 /// Waits as long as it takes.
 pub const FOREVER: Duration = Duration::MAX;
@@ -20,16 +22,23 @@ pub(crate) const UNANSWERED: Duration = Duration::from_secs(60);
 /// No look comes later than this after the one before.
 const LAST_LOOK: Duration = Duration::from_secs(5);
 
-/// The metadata of an object once it is there; `None` when the time is over. The group's `done`
-/// event wakes it.
+/// What somebody who waits for an object comes to.
+pub(crate) enum Found {
+    /// It is there.
+    Stored(ObjectInfo),
+    /// The list was small, and the notice brought it along.
+    Told(Raw),
+}
+
+/// An object once it is there; `None` when the time is over. The group's `done` event wakes it.
 pub(crate) async fn for_object(
     broker: &Broker,
     group: &GroupId,
     object: &str,
     wait: Duration,
-) -> Result<Option<ObjectInfo>, Error> {
+) -> Result<Option<Found>, Error> {
     if wait.is_zero() {
-        return look(broker, object).await;
+        return Ok(look(broker, object).await?.map(Found::Stored));
     }
     let began = Instant::now();
     // Before the first look: a notice between look and subscription would be missed.
@@ -43,7 +52,7 @@ pub(crate) async fn for_object(
     let mut answered = Instant::now();
     loop {
         match look(broker, object).await {
-            Ok(Some(info)) => return Ok(Some(info)),
+            Ok(Some(info)) => return Ok(Some(Found::Stored(info))),
             Ok(None) => answered = Instant::now(),
             // A server that starts again has the result when it is back.
             Err(error) if answered.elapsed() > UNANSWERED => return Err(error),
@@ -53,8 +62,14 @@ pub(crate) async fn for_object(
         if left.is_zero() {
             return Ok(None);
         }
-        // Told or not, the next look says.
-        timeout(pause.min(left), events.next()).await.ok();
+        // Told or not, the next look says, unless the notice says all.
+        if let Ok(Some(event)) = timeout(pause.min(left), events.next()).await
+            && object == group.as_str()
+            && let Ok(done) = serde_json::from_slice::<Done>(&event.payload)
+            && let Some(bytes) = done.list()
+        {
+            return Ok(Some(Found::Told(Raw { summary: done.summary, bytes })));
+        }
         pause = (pause * 2).min(LAST_LOOK);
     }
 }

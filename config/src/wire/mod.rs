@@ -13,4 +13,4 @@ pub use outcome::{ErrorKind, ItemError, Record, Run, cut, is_failed, outcome_hea
 pub use outcomes::Outcomes;
 pub use outcomes_writer::{OutcomesWriter, Ran};
 pub use seal::{End, Seal, State};
-pub use summary::{Progress, Summary};
+pub use summary::{Done, Progress, Summary};

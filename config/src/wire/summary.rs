@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::seal::State;
@@ -87,6 +89,33 @@ impl Summary {
     }
 }
 
+/// A group is finished; the payload of the `done` event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// What its result is.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// The list's bytes as base64, if they are few: whoever waits need not ask for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    list: Option<String>,
+}
+
+impl Done {
+    /// The most bytes of a list that the event carries: 8 KiB.
+    pub const MAX_LIST: usize = 8 << 10;
+
+    /// The event of a result, with its list if it is at hand and small.
+    pub fn of(summary: Summary, list: Option<&[u8]>) -> Done {
+        let list = list.filter(|list| list.len() <= Done::MAX_LIST);
+        Done { summary, list: list.map(|list| STANDARD.encode(list)) }
+    }
+
+    /// The list's bytes, if they are there.
+    pub fn list(&self) -> Option<Vec<u8>> {
+        STANDARD.decode(self.list.as_ref()?).ok()
+    }
+}
+
 /// How far a live group is; the payload of progress events.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
@@ -126,6 +155,19 @@ mod tests {
     fn what_metadata_tells_is_counted_without_a_panic() {
         let forged = Summary { ok: u64::MAX, failed: 1, ..summary() };
         assert_eq!(forged.len(), u64::MAX);
+    }
+
+    #[test]
+    fn the_event_carries_a_small_list() {
+        let round_trip = |done: &Done| serde_json::to_vec(done).map(|b| serde_json::from_slice(&b));
+        for list in [&b""[..], b"[1]", &[0x9f, 0xff]] {
+            let done = Done::of(summary(), Some(list));
+            let read: Done = round_trip(&done).unwrap().unwrap();
+            assert_eq!((read.list().as_deref(), &read), (Some(list), &done));
+        }
+        assert_eq!(Done::of(summary(), Some(&[0; Done::MAX_LIST + 1])).list(), None);
+        let bare: Summary = round_trip(&Done::of(summary(), None)).unwrap().unwrap().summary;
+        assert_eq!(bare, summary());
     }
 
     #[test]

@@ -381,7 +381,7 @@ async fn collate(collation: Collation, decided: Decided, patience: Patience) -> 
         // A collator before this one may have left chunks. They go before the group's keys, which
         // lead a successor to them.
         let standing = match &collated {
-            Ok(Collated::Committed { summary, leftovers }) if look_first || *leftovers => {
+            Ok(Collated::Committed { summary, leftovers, .. }) if look_first || *leftovers => {
                 Some(summary)
             }
             Ok(Collated::Conflict(winner)) if look_first => winner.as_ref(),

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use async_nats::jetstream::object_store::ObjectInfo;
+use bytes::Bytes;
 use jetiter_config::broker::Broker;
 use jetiter_config::crash_point;
 use jetiter_config::names::Entry as Key;
-use jetiter_config::wire::{Seal, Summary};
+use jetiter_config::wire::{Done, Seal, Summary};
 use tokio::time::Instant;
 
 use super::buffer::Batch;
@@ -43,6 +44,8 @@ pub(crate) enum Collated {
         summary: Summary,
         /// Something stood under the names before: its chunks may be left.
         leftovers: bool,
+        /// The list, if we wrote it and it is small.
+        list: Option<Bytes>,
     },
     /// Another result stands under this name; it stays.
     Conflict(Option<Summary>),
@@ -98,18 +101,23 @@ impl Collation {
             Some(info) => self.judge(verdict, info),
             None => self.write(verdict, kept).await?,
         };
-        let Collated::Committed { summary, leftovers } = collated else {
+        let Collated::Committed { summary, leftovers, list } = collated else {
             return Ok(collated);
         };
-        let Some(over) = self.commit_records(&summary).await? else {
+        // The notice goes behind the records, and both at once: whoever waits waits for the list.
+        let done = Done::of(summary.clone(), list.as_deref());
+        let (over, ()) = tokio::join!(
+            self.commit_records(&summary),
+            self.broker.tell(&verdict.group, "done", &done)
+        );
+        let Some(over) = over? else {
             return Ok(Collated::Void);
         };
         let leftovers = over || leftovers;
         crash_point("collator.recorded");
         tokio::join!(self.mark_done(&summary), self.drop_stray_records(&summary));
         crash_point("collator.marked_done");
-        self.broker.tell(&verdict.group, "done", &summary).await;
-        Ok(Collated::Committed { summary, leftovers })
+        Ok(Collated::Committed { summary, leftovers, list: None })
     }
 
     /// The live result of a group, by the leader's word.
@@ -121,7 +129,7 @@ impl Collation {
     pub(super) fn judge(&self, verdict: &Verdict, info: ObjectInfo) -> Collated {
         match Summary::from_metadata(&info.metadata) {
             Some(summary) if summary.cut == verdict.cut && summary.log == self.log => {
-                Collated::Committed { summary, leftovers: true }
+                Collated::Committed { summary, leftovers: true, list: None }
             }
             // A cancel or a seal that was handed out again after its group's end: no news.
             Some(summary) if is_bare(verdict, &summary) => Collated::Void,

@@ -77,7 +77,9 @@ impl Collation {
         let published = self.publish_metadata(&info, summary.keep_ms, claim).await?;
         crash_point("collator.committed");
         Ok(match published {
-            Published::Stored { over } => Collated::Committed { summary, leftovers: over },
+            Published::Stored { over } => {
+                Collated::Committed { summary, leftovers: over, list: list.small }
+            }
             Published::Taken(winner) => self.judge(verdict, *winner),
             Published::Void => Collated::Void,
         })

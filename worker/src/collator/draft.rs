@@ -88,11 +88,16 @@ impl Draft {
         self.ok + self.failed
     }
 
-    /// Adds the next entries, and holds nothing back to fill a chunk: others need the memory.
+    /// Adds the next entries.
     pub(super) async fn add_all(&mut self, batch: &Batch) -> Result<(), Failed> {
         for stored in batch.iter() {
             self.add(&stored).await?;
         }
+        Ok(())
+    }
+
+    /// Holds nothing back to fill a chunk: others need the memory.
+    pub(super) async fn flush(&mut self) -> Result<(), Failed> {
         self.list.flush().await?;
         Ok(self.records.flush().await?)
     }

@@ -55,7 +55,10 @@ async fn write(
 ) -> Option<Draft> {
     loop {
         let written = match told.recv().await {
-            Some(Told::Batch(batch)) => draft.add_all(&batch).await,
+            Some(Told::Batch(batch)) => match draft.add_all(&batch).await {
+                Ok(()) => draft.flush().await,
+                failed => failed,
+            },
             Some(Told::Done) => return Some(draft),
             None => break,
         };

@@ -13,6 +13,7 @@ use base64::engine::general_purpose::URL_SAFE;
 use bytes::Bytes;
 use jetiter_config::broker::{Broker, Publishing};
 use jetiter_config::encoding::Encoding;
+use jetiter_config::wire::Done;
 use jetiter_config::{crash_point, wire};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -34,6 +35,8 @@ pub(crate) struct Upload {
     size: usize,
     chunks: usize,
     in_flight: VecDeque<Publishing>,
+    /// The only chunk so far, if it is small.
+    small: Option<Bytes>,
 }
 
 /// An upload whose every chunk is stored.
@@ -43,6 +46,8 @@ pub(crate) struct Uploaded {
     pub(crate) chunks: usize,
     pub(crate) size: usize,
     pub(crate) digest: String,
+    /// All of it, if it is small.
+    pub(crate) small: Option<Bytes>,
 }
 
 impl Upload {
@@ -67,6 +72,7 @@ impl Upload {
             size: 0,
             chunks: 0,
             in_flight: VecDeque::new(),
+            small: None,
         }
     }
 
@@ -111,6 +117,7 @@ impl Upload {
             chunks: self.chunks,
             size: self.size,
             digest: format!("SHA-256={}", URL_SAFE.encode(self.digest.finalize())),
+            small: self.small,
         })
     }
 
@@ -123,6 +130,7 @@ impl Upload {
         self.digest.update(&chunk);
         self.size += chunk.len();
         self.chunks += 1;
+        self.small = (self.chunks == 1 && chunk.len() <= Done::MAX_LIST).then(|| chunk.clone());
         let mut headers = HeaderMap::new();
         if let Some(ttl) = &self.ttl {
             headers.insert(wire::TTL, ttl.as_str());
@@ -155,6 +163,7 @@ impl Uploaded {
             chunks: parts.next()?.parse().ok()?,
             size: parts.next()?.parse().ok()?,
             digest: parts.next()?.to_owned(),
+            small: None,
         })
     }
 
@@ -190,8 +199,13 @@ mod tests {
 
     #[test]
     fn an_upload_is_told_in_one_line() {
-        let uploaded =
-            Uploaded { nuid: "g.1".into(), chunks: 2, size: 3, digest: "SHA-256=abc=".into() };
+        let uploaded = Uploaded {
+            nuid: "g.1".into(),
+            chunks: 2,
+            size: 3,
+            digest: "SHA-256=abc=".into(),
+            small: None,
+        };
         assert_eq!(Uploaded::from_text(&uploaded.to_text()), Some(uploaded));
         assert_eq!(Uploaded::from_text("g.1 2"), None);
     }
