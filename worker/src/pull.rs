@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use async_nats::{Message, StatusCode, Subscriber};
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use jetiter_config::broker::Broker;
 use tokio::time::{Instant, timeout_at};
 
@@ -95,7 +95,11 @@ impl Pull {
                 return Pulled::Lost(error.to_string());
             }
         }
-        let next = timeout_at(self.heard + SILENCE, self.messages.next()).await;
+        // In full flow the next one is here already, and a timer for each would cost more than it.
+        let next = match self.messages.next().now_or_never() {
+            Some(next) => Ok(next),
+            None => timeout_at(self.heard + SILENCE, self.messages.next()).await,
+        };
         self.heard = Instant::now();
         match next {
             Ok(Some(message)) => self.sort(message).await,

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use jetiter_config::broker::Broker;
 use jetiter_config::crash_point;
 use jetiter_config::names::{Entry as Key, Mark, Span};
@@ -30,6 +31,8 @@ use crate::tally::{Event, Logged, Tally, Verdict};
 const UPKEEP: Duration = Duration::from_secs(1);
 /// How often the collator removes what no worker will ever be handed.
 const SWEEP: Duration = Duration::from_secs(30);
+/// How many entries are taken in before everything else is looked at.
+const AT_ONCE: usize = 256;
 /// The most groups whose progress is told at once.
 const TOLD_AT_ONCE: usize = 256;
 /// A purge that makes others wait is followed by so many times its length of rest.
@@ -110,7 +113,10 @@ impl Active {
             // was about to finish, also where the id belongs to another group by now.
             self.held.is_sure().await;
             tokio::select! {
-                followed = self.follower.next(), if !self.buffer.is_full() => self.follow(followed),
+                followed = self.follower.next(), if !self.buffer.is_full() => {
+                    self.follow(followed);
+                    self.follow_on();
+                }
                 () = self.buffer.freed(), if self.buffer.is_full() => {}
                 Some(Ok(ended)) = self.collations.join_next() => {
                     if let Err(error) = self.end(ended).await {
@@ -142,6 +148,20 @@ impl Active {
             Followed::Entry(entry) => self.take(entry),
             Followed::Nothing => {}
             Followed::Another => self.forget_all(),
+        }
+    }
+
+    /// Takes in what has come already, while the lease is surely held: to look at everything else
+    /// after each entry would cost more than the entry.
+    fn follow_on(&mut self) {
+        for _ in 0..AT_ONCE {
+            if self.buffer.is_full() || !self.held.is_sure_now() {
+                return;
+            }
+            match self.follower.next().now_or_never() {
+                Some(followed) => self.follow(followed),
+                None => return,
+            }
         }
     }
 

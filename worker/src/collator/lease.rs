@@ -32,6 +32,11 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// Whether the lease is surely held at this moment.
+    pub(super) fn is_sure_now(&self) -> bool {
+        self.renewed.borrow().elapsed() < self.lasts
+    }
+
     /// Waits while the lease may be somebody else's.
     pub(super) async fn is_sure(&mut self) {
         while self.renewed.borrow_and_update().elapsed() >= self.lasts {
