@@ -5,7 +5,7 @@ use std::fmt;
 use async_nats::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-use super::headers::{CONTENT_TYPE, RUN, STATUS, header, once_headers};
+use super::headers::{CONTENT_TYPE, RUN, STATUS, header, once_headers, set_header};
 use crate::encoding::Encoding;
 use crate::names::ItemId;
 
@@ -117,12 +117,12 @@ impl fmt::Display for Run {
 /// The headers of an outcome. The first one stored wins: the server refuses every later one.
 pub fn outcome_headers(encoding: Encoding, run: &Run, failed: bool) -> HeaderMap {
     let mut headers = once_headers();
-    headers.insert(RUN, run.to_string());
+    set_header(&mut headers, RUN, run.to_string());
     if encoding != Encoding::Json {
-        headers.insert(CONTENT_TYPE, encoding.content_type());
+        set_header(&mut headers, CONTENT_TYPE, encoding.content_type());
     }
     if failed {
-        headers.insert(STATUS, "error");
+        set_header(&mut headers, STATUS, "error");
     }
     headers
 }
