@@ -52,16 +52,15 @@ fn subject_and_headers_of_an_outcome_cost_few_allocations() {
     let key = Entry::Outcome(ItemId::Index(1_000_000));
     let subject = allocations(|| drop(ns.entry_subject("g1", key)));
     let headers = allocations(|| drop(outcome_headers(Encoding::Cbor, &run, false)));
-    // 1 and 9 when this was written.
-    assert!(subject <= 1 && headers <= 9, "{subject}, {headers}");
+    // 1 and 7 when this was written: the map, and of three headers the value and the list it stands
+    // in.
+    assert!(subject <= 1 && headers <= 7, "{subject}, {headers}");
 }
 
 #[test]
-fn a_number_is_written_with_few_allocations() {
+fn a_number_is_written_with_one_allocation() {
     for encoding in [Encoding::Cbor, Encoding::Json] {
-        let found = allocations(|| drop(encoding.encode(&0.1)));
-        // 2 as CBOR and 1 as JSON when this was written.
-        assert!(found <= 2, "{encoding}: {found}");
+        assert_eq!(allocations(|| drop(encoding.encode(&0.1))), 1, "{encoding}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! An outcome: the value or the error, who ran it, and its report.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use async_nats::HeaderMap;
 use serde::{Deserialize, Serialize};
@@ -106,6 +106,14 @@ impl Run {
             worker: parts.next()?.to_owned(),
         })
     }
+
+    /// Written at once: grown piece by piece it would be moved again and again.
+    fn to_text(&self) -> String {
+        let mut text = String::with_capacity(32 + self.worker.len());
+        // Text takes whatever is written to it.
+        write!(text, "{self}").ok();
+        text
+    }
 }
 
 impl fmt::Display for Run {
@@ -117,7 +125,7 @@ impl fmt::Display for Run {
 /// The headers of an outcome. The first one stored wins: the server refuses every later one.
 pub fn outcome_headers(encoding: Encoding, run: &Run, failed: bool) -> HeaderMap {
     let mut headers = once_headers();
-    set_header(&mut headers, RUN, run.to_string());
+    set_header(&mut headers, RUN, run.to_text());
     if encoding != Encoding::Json {
         set_header(&mut headers, CONTENT_TYPE, encoding.content_type());
     }
