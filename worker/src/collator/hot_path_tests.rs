@@ -54,19 +54,19 @@ fn an_outcome_in_the_log_costs_next_to_no_allocation() {
             buffer.keep("g1", &stored(Of::Item(id), &[7]));
         }
     });
-    // 36 when this was written: they grow.
+    // For all of them 36 when this was written: they grow.
     assert!(found.count_total <= 50, "{found:?}");
 }
 
 #[test]
-fn an_outcome_in_the_list_costs_few_allocations() {
+fn an_outcome_in_the_list_costs_one_allocation() {
     let found = drafted(&kept());
-    // 2033 when this was written.
-    assert!(found <= 2050, "{found}");
+    // For all of them 1033 when this was written: who ran it is read from each.
+    assert!(found <= 1050, "{found}");
 }
 
 #[test]
-fn an_outcome_of_a_chunk_costs_few_allocations_in_the_list() {
+fn an_outcome_of_a_chunk_costs_next_to_no_allocation_in_the_list() {
     let mut writer = OutcomesWriter::new(Encoding::Cbor);
     for at in 0..u64::from(MANY) {
         writer.push(Ok(&[7]), Ran { attempts: 1, started: 1_700_000_000_000 + at, took: at });
@@ -75,6 +75,6 @@ fn an_outcome_of_a_chunk_costs_few_allocations_in_the_list() {
     let mut buffer = Buffer::new(1 << 30);
     buffer.keep("g1", &stored(Of::Items(Span::new(0, MANY).unwrap()), &payload));
     let found = drafted(&buffer.take("g1").unwrap());
-    // 1052 when this was written.
-    assert!(found <= 1070, "{found}");
+    // For all of them 52 when this was written: they grow.
+    assert!(found <= 70, "{found}");
 }
