@@ -10,6 +10,8 @@ mod download;
 mod error;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+#[cfg(test)]
+mod hot_path_tests;
 mod inline;
 mod iter;
 mod options;

@@ -147,16 +147,17 @@ impl Submission<'_> {
             1 => span.first().to_string(),
             _ => span.to_string(),
         };
-        headers.insert(wire::MESSAGE_ID, format!("{}.{index}", self.nonce));
-        headers.insert(wire::INDEX, index);
+        let mut set = |name, value: String| wire::set_header(&mut headers, name, value);
+        set(wire::MESSAGE_ID, format!("{}.{index}", self.nonce));
+        set(wire::INDEX, index);
         if self.options.written_as() != Encoding::Json {
-            headers.insert(wire::CONTENT_TYPE, self.options.written_as().content_type());
+            set(wire::CONTENT_TYPE, self.options.written_as().content_type().to_owned());
         }
         if let Some(timeout) = self.options.timeout {
-            headers.insert(wire::TIMEOUT, timeout.as_millis().max(1).to_string());
+            set(wire::TIMEOUT, timeout.as_millis().max(1).to_string());
         }
         if self.options.retries > 0 {
-            headers.insert(wire::RETRIES, self.options.retries.to_string());
+            set(wire::RETRIES, self.options.retries.to_string());
         }
         headers
     }

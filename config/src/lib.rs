@@ -11,6 +11,8 @@ pub mod encoding;
 mod error;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+#[cfg(test)]
+mod hot_path_tests;
 pub mod names;
 mod publisher;
 pub mod settings;

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use jetiter_config::broker::{Broker, Refusal};
-use jetiter_config::call::{Call, Item, Outcome};
+use jetiter_config::call::{Item, Outcome};
 use jetiter_config::crash_point;
 use jetiter_config::encoding::Encoding;
 use jetiter_config::names::{Delivery, Entry, ItemId, Lane, Span};
@@ -285,7 +285,7 @@ impl Executor {
         let started = Instant::now();
         grip.held.begin(slot.places());
         crash_point("worker.begun");
-        let outcome = self.functions.call(item.clone()).await;
+        let outcome = self.functions.run(item).await;
         if grip.held.end() {
             // Given up in the meantime: somebody else runs in its slots.
             slot.forget();

@@ -131,6 +131,18 @@ impl Functions {
         }
     }
 
+    /// As [`Call::call`], at a small part of the cost where there is nothing to wait for.
+    pub(crate) async fn run(&self, item: &Item) -> Outcome {
+        let call = {
+            let found = self.find(&item.function)?;
+            match found.at_once(item) {
+                Some(outcome) => return outcome,
+                None => found.call(item.clone()),
+            }
+        };
+        call.await
+    }
+
     /// The nearest names help against a slip; all of them would be a wall.
     fn unknown(&self, function: &Function) -> String {
         let mut names: Vec<&str> = self.names().collect();

@@ -18,6 +18,8 @@ mod functions;
 pub mod fuzzing;
 mod hand;
 mod handler;
+#[cfg(test)]
+mod hot_path_tests;
 pub mod math;
 mod patience;
 mod pull;

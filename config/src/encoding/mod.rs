@@ -60,7 +60,8 @@ impl Encoding {
 
     /// Writes one value.
     pub fn encode<T: Serialize + ?Sized>(self, value: &T) -> Result<Vec<u8>, Error> {
-        let mut bytes = Vec::new();
+        // Most values are numbers, and a number is written in several pieces.
+        let mut bytes = Vec::with_capacity(16);
         self.encode_into(value, &mut bytes)?;
         Ok(bytes)
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use async_nats::HeaderMap;
+use async_nats::header::{HeaderMap, HeaderName, IntoHeaderValue};
 
 use crate::error::Error;
 
@@ -46,7 +46,12 @@ pub fn max_value(max_payload: usize) -> usize {
 
 /// A header's value as text, when there is one.
 pub fn header<'a>(headers: Option<&'a HeaderMap>, name: &'static str) -> Option<&'a str> {
-    headers?.get(name).map(|value| value.as_str())
+    headers?.get(HeaderName::from_static(name)).map(|value| value.as_str())
+}
+
+/// Sets a header. From a plain text async-nats would make a copy of the name.
+pub fn set_header(headers: &mut HeaderMap, name: &'static str, value: impl IntoHeaderValue) {
+    headers.insert(HeaderName::from_static(name), value);
 }
 
 /// A header that holds milliseconds.
@@ -87,7 +92,7 @@ pub(super) fn malformed(what: &str, found: &str, wanted: &str) -> Error {
 /// The headers of a write-once key: refused when the key is there already.
 pub fn once_headers() -> HeaderMap {
     let mut headers = HeaderMap::new();
-    headers.insert(EXPECTED_LAST, "0");
+    set_header(&mut headers, EXPECTED_LAST, "0");
     headers
 }
 

@@ -1,11 +1,11 @@
 //! An outcome: the value or the error, who ran it, and its report.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use async_nats::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-use super::headers::{CONTENT_TYPE, RUN, STATUS, header, once_headers};
+use super::headers::{CONTENT_TYPE, RUN, STATUS, header, once_headers, set_header};
 use crate::encoding::Encoding;
 use crate::names::ItemId;
 
@@ -106,6 +106,14 @@ impl Run {
             worker: parts.next()?.to_owned(),
         })
     }
+
+    /// Written at once: grown piece by piece it would be moved again and again.
+    fn to_text(&self) -> String {
+        let mut text = String::with_capacity(32 + self.worker.len());
+        // Text takes whatever is written to it.
+        write!(text, "{self}").ok();
+        text
+    }
 }
 
 impl fmt::Display for Run {
@@ -117,12 +125,12 @@ impl fmt::Display for Run {
 /// The headers of an outcome. The first one stored wins: the server refuses every later one.
 pub fn outcome_headers(encoding: Encoding, run: &Run, failed: bool) -> HeaderMap {
     let mut headers = once_headers();
-    headers.insert(RUN, run.to_string());
+    set_header(&mut headers, RUN, run.to_text());
     if encoding != Encoding::Json {
-        headers.insert(CONTENT_TYPE, encoding.content_type());
+        set_header(&mut headers, CONTENT_TYPE, encoding.content_type());
     }
     if failed {
-        headers.insert(STATUS, "error");
+        set_header(&mut headers, STATUS, "error");
     }
     headers
 }

@@ -1,6 +1,7 @@
 //! The list and the records of one group, growing.
 
 use std::borrow::Cow;
+use std::mem;
 
 use jetiter_config::broker::Broker;
 use jetiter_config::encoding::Encoding;
@@ -108,7 +109,7 @@ impl Draft {
         match stored.of {
             Of::Item(id) => {
                 if self.is_first(id) {
-                    self.put(id, &run, stored.value(self.manner.encoding));
+                    self.put(id, &mut run, stored.value(self.manner.encoding));
                 }
             }
             Of::Items(span) => {
@@ -128,7 +129,7 @@ impl Draft {
                         }
                         Err(error) => Err(error.clone()),
                     };
-                    self.put(ItemId::Index(index), &run, value);
+                    self.put(ItemId::Index(index), &mut run, value);
                     self.list.send_full().await?;
                     self.records.send_full().await?;
                 }
@@ -147,13 +148,13 @@ impl Draft {
         }
     }
 
-    fn put(&mut self, id: ItemId, run: &Run, value: Result<Cow<'_, [u8]>, ItemError>) {
+    fn put(&mut self, id: ItemId, run: &mut Run, value: Result<Cow<'_, [u8]>, ItemError>) {
         if !in_range(self.seal.as_ref(), id) {
             self.extra += 1;
             if self.extra_records.len() < MAX_EXTRA {
                 let message = format!("the index {id} is not below the total");
                 let error = ItemError::new(ErrorKind::OutOfRange, message);
-                self.extra_records.push(record(id, run, Some(error)));
+                self.extra_records.push(record(id, run.clone(), Some(error)));
             }
             return;
         }
@@ -163,7 +164,11 @@ impl Draft {
         self.records.write(before);
         self.ok += u64::from(value.is_ok());
         self.failed += u64::from(value.is_err());
-        self.records.write_value(encoding, &record(id, run, value.err()));
+        // Lent: every record of a chunk would copy the worker's name.
+        let lent = Run { worker: mem::take(&mut run.worker), ..*run };
+        let record = record(id, lent, value.err());
+        self.records.write_value(encoding, &record);
+        run.worker = record.worker;
     }
 
     /// What stands before the next element of the list.

@@ -17,7 +17,7 @@ pub fn outcome(
 ) -> (Result<Bytes, ItemError>, Record) {
     let stored = Stored::read(Of::Item(id), message);
     let value = stored.value(list).map(|value| Bytes::copy_from_slice(&value));
-    let record = record(id, &stored.run(), value.as_ref().err().cloned());
+    let record = record(id, stored.run(), value.as_ref().err().cloned());
     (value, record)
 }
 

@@ -12,6 +12,8 @@ mod follower;
 mod full;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
+#[cfg(test)]
+mod hot_path_tests;
 mod intake;
 mod lease;
 mod outcome;

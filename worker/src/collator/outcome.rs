@@ -90,7 +90,7 @@ pub(crate) fn in_encoding(
 }
 
 /// An item's report.
-pub(crate) fn record(index: ItemId, run: &Run, error: Option<ItemError>) -> Record {
+pub(crate) fn record(index: ItemId, run: Run, error: Option<ItemError>) -> Record {
     Record {
         index,
         ok: error.is_none(),
@@ -98,7 +98,7 @@ pub(crate) fn record(index: ItemId, run: &Run, error: Option<ItemError>) -> Reco
         attempts: run.attempts,
         started_ms: run.started,
         duration_ms: run.took as f64 / 1000.0,
-        worker: run.worker.clone(),
+        worker: run.worker,
     }
 }
 
