@@ -1,14 +1,14 @@
 //! Publishes the items of a group, many in flight, then the seal.
 
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
-use futures_util::stream::FuturesUnordered;
 use futures_util::{Stream, StreamExt};
-use jetiter_config::broker::{Broker, Refusal};
+use jetiter_config::broker::{self, Broker, Publishing, Refusal};
 use jetiter_config::crash_point;
 use jetiter_config::encoding::Encoding;
 use jetiter_config::names::{Entry, Function, GroupId, Mark, Queue, Span};
@@ -43,9 +43,21 @@ pub(crate) struct Submission<'a> {
     pub(crate) told: AtomicBool,
 }
 
-/// An item that the server has stored.
+/// A message under way.
 struct Sent {
-    bytes: usize,
+    span: Span,
+    payload: Bytes,
+    publishing: Result<Publishing, Refusal>,
+}
+
+impl Sent {
+    /// The server's word.
+    async fn answer(&mut self) -> Result<broker::Stored, Refusal> {
+        match &mut self.publishing {
+            Ok(publishing) => publishing.await,
+            Err(refusal) => Err(refusal.clone()),
+        }
+    }
 }
 
 impl Submission<'_> {
@@ -55,7 +67,7 @@ impl Submission<'_> {
         arguments: impl Stream<Item = A>,
     ) -> Result<u32, Error> {
         let mut arguments = pin!(arguments);
-        let mut in_flight = FuturesUnordered::new();
+        let mut in_flight = VecDeque::new();
         let mut bytes = 0usize;
         let limit = wire::max_value(self.broker.client.max_payload());
         let mut buffer = Buffer::new(self.options.written_as(), self.options.chunks(), limit);
@@ -63,32 +75,29 @@ impl Submission<'_> {
             // Without the window a fast iterable would fill the memory of client and server.
             let room = in_flight.len() < self.window.window && bytes < self.window.window_bytes;
             let argument = tokio::select! {
-                // First, and also while a slow iterable is waited for: what is in flight is only
-                // published when it is polled.
                 biased;
-                Some(sent) = in_flight.next() => {
-                    let sent: Sent = sent?;
-                    bytes -= sent.bytes;
-                    crash_point("client.stored");
+                stored = first(&mut in_flight), if !in_flight.is_empty() => {
+                    bytes -= self.settle(stored, &mut in_flight).await?;
                     continue;
                 }
                 argument = arguments.next(), if room || in_flight.is_empty() => argument,
                 // In a block of its own: its clock is only looked at when there is no argument.
                 () = async { sleep(PAUSE).await }, if room && !buffer.is_empty() => {
-                    in_flight.extend(buffer.take().map(|filled| self.send(filled, &mut bytes)));
+                    bytes += self.send(buffer.take(), &mut in_flight).await;
                     continue;
                 }
             };
             let Some(argument) = argument else { break };
             let filled = self.add(&mut buffer, &argument)?;
-            in_flight.extend(filled.map(|filled| self.send(filled, &mut bytes)));
+            bytes += self.send(filled, &mut in_flight).await;
             if buffer.is_full() {
-                in_flight.extend(buffer.take().map(|filled| self.send(filled, &mut bytes)));
+                bytes += self.send(buffer.take(), &mut in_flight).await;
             }
         }
-        in_flight.extend(buffer.take().map(|filled| self.send(filled, &mut bytes)));
-        while let Some(sent) = in_flight.next().await {
-            sent?;
+        self.send(buffer.take(), &mut in_flight).await;
+        while !in_flight.is_empty() {
+            let stored = first(&mut in_flight).await;
+            self.settle(stored, &mut in_flight).await?;
         }
         let total = buffer.next();
         // Every item is stored: only now is the total true.
@@ -114,30 +123,47 @@ impl Submission<'_> {
         })
     }
 
-    fn send(
-        &self,
-        filled: Filled,
-        bytes: &mut usize,
-    ) -> impl Future<Output = Result<Sent, Error>> + use<'_> {
-        *bytes += filled.payload.len();
-        self.item(filled)
+    /// Sends a message; how many bytes it has.
+    async fn send(&self, filled: Option<Filled>, in_flight: &mut VecDeque<Sent>) -> usize {
+        let Some(Filled { span, payload }) = filled else {
+            return 0;
+        };
+        let bytes = payload.len();
+        let (subject, headers) = (self.item_subject(span), self.item_headers(span));
+        let publishing = self.broker.publish(subject, headers, payload.clone()).await;
+        in_flight.push_back(Sent { span, payload, publishing });
+        bytes
     }
 
-    async fn item(&self, filled: Filled) -> Result<Sent, Error> {
-        let Filled { span, payload } = filled;
-        let ns = &self.broker.namespace;
-        let bytes = payload.len();
-        let message = || {
-            let (queue, group, function) = (&self.queue, &self.group, &self.function);
-            let subject = ns.item_subject(queue, group, function, span.first());
-            (subject, self.item_headers(span), payload.clone())
+    /// Takes the server's word on the first message under way; how many bytes it had. What was
+    /// refused is sent until it is stored.
+    async fn settle(
+        &self,
+        stored: Result<broker::Stored, Refusal>,
+        in_flight: &mut VecDeque<Sent>,
+    ) -> Result<usize, Error> {
+        let Some(Sent { span, payload, .. }) = in_flight.pop_front() else {
+            return Ok(0);
         };
-        let stored = self.store(Some(span.first()), message).await?;
-        if let Stored::Duplicate { first_try: true } = stored {
-            let group = self.group.to_string();
-            return Err(Error::TakenForDuplicate { group, index: u64::from(span.first()) });
+        match stored {
+            Ok(stored) if stored.duplicate => {
+                let group = self.group.to_string();
+                let index = u64::from(span.first());
+                return Err(Error::TakenForDuplicate { group, index });
+            }
+            Ok(_) => {}
+            Err(refusal) => {
+                let again = || (self.item_subject(span), self.item_headers(span), payload.clone());
+                self.store(Some(span.first()), Some(refusal), again).await?;
+            }
         }
-        Ok(Sent { bytes })
+        crash_point("client.stored");
+        Ok(payload.len())
+    }
+
+    fn item_subject(&self, span: Span) -> String {
+        let (queue, group, function) = (&self.queue, &self.group, &self.function);
+        self.broker.namespace.item_subject(queue, group, function, span.first())
     }
 
     fn item_headers(&self, span: Span) -> HeaderMap {
@@ -177,7 +203,7 @@ impl Submission<'_> {
             headers.insert(wire::MESSAGE_ID, id);
             (self.broker.namespace.seal_subject(&self.group), headers, payload.into())
         };
-        self.store(None, message).await.map(drop)
+        self.store(None, None, message).await
     }
 
     /// A caller's own id may have been sealed by an earlier run.
@@ -207,21 +233,21 @@ impl Submission<'_> {
     async fn store(
         &self,
         index: Option<u32>,
+        mut refused: Option<Refusal>,
         message: impl Fn() -> (String, HeaderMap, Bytes),
-    ) -> Result<Stored, Error> {
+    ) -> Result<(), Error> {
         let began = Instant::now();
-        let mut pause = Duration::from_millis(50);
-        let mut first_try = true;
+        let mut pause = Duration::ZERO;
         loop {
-            let (subject, headers, payload) = message();
-            let sent = match self.broker.publish(subject, headers, payload).await {
-                Ok(publishing) => publishing.await,
-                Err(refusal) => Err(refusal),
-            };
-            let refusal = match sent {
-                Ok(stored) if stored.duplicate => return Ok(Stored::Duplicate { first_try }),
-                Ok(_) => return Ok(Stored::New),
-                Err(refusal) => refusal,
+            let refusal = match refused.take() {
+                Some(refusal) => refusal,
+                None => {
+                    let (subject, headers, payload) = message();
+                    match self.broker.store(subject, headers, payload).await {
+                        Ok(_) => return Ok(()),
+                        Err(refusal) => refusal,
+                    }
+                }
             };
             let reason = match &refusal {
                 Refusal::NoStream => format!("{refusal}: `jetiter init` makes it"),
@@ -241,9 +267,9 @@ impl Submission<'_> {
                 tracing::warn!(%group, index, reason, ?patience, "not stored yet, trying on");
             }
             tracing::debug!(index, reason, "not stored yet, trying again");
-            first_try = false;
+            // The first time at once: behind one that had to wait the others find room.
             sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(1));
+            pause = (pause * 2).clamp(Duration::from_millis(50), Duration::from_secs(1));
         }
     }
 }
@@ -258,7 +284,10 @@ pub(crate) fn check_size(bytes: usize, limit: usize) -> Result<(), String> {
     }
 }
 
-enum Stored {
-    New,
-    Duplicate { first_try: bool },
+/// The server's word on the first message under way: they are answered in their order.
+async fn first(in_flight: &mut VecDeque<Sent>) -> Result<broker::Stored, Refusal> {
+    match in_flight.front_mut() {
+        Some(sent) => sent.answer().await,
+        None => std::future::pending().await,
+    }
 }

@@ -101,8 +101,13 @@ impl Broker {
         headers: HeaderMap,
         payload: Bytes,
     ) -> Result<Publishing, Refusal> {
-        let open = || Publisher::open(&self.client, self.timeout);
-        let publisher = self.publisher.get_or_try_init(open).await?;
+        let publisher = match self.publisher.get() {
+            Some(publisher) => publisher,
+            None => {
+                let open = || Publisher::open(&self.client, self.timeout);
+                Box::pin(self.publisher.get_or_try_init(open)).await?
+            }
+        };
         publisher.publish(subject.into(), headers, payload).await
     }
 

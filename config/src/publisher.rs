@@ -12,7 +12,7 @@ use std::time::Duration;
 use async_nats::jetstream::ErrorCode;
 use async_nats::{Client, HeaderMap, Message, PublishErrorKind, StatusCode, Subject, Subscriber};
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use serde::Deserialize;
 use tokio::time::{Instant, interval, timeout};
 
@@ -101,8 +101,14 @@ impl Publisher {
         let publishing = self.waiting.begin();
         let reply = format!("{}.{}", self.inbox, publishing.number);
         let sent = self.client.publish_with_reply_and_headers(subject, reply, headers, payload);
-        // While the connection is away its queue fills, and then sending waits as well.
-        match timeout(self.patience, sent).await {
+        // Apart from whoever publishes: thousands of those wait for their acknowledgement at once.
+        let mut sent = Box::pin(sent);
+        let sent = match sent.as_mut().now_or_never() {
+            Some(sent) => Ok(sent),
+            // While the connection is away its queue fills, and then sending waits as well.
+            None => timeout(self.patience, sent).await,
+        };
+        match sent {
             Ok(Ok(())) => Ok(publishing),
             Ok(Err(error)) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
                 Err(Refusal::TooLarge(error.to_string()))

@@ -192,6 +192,12 @@ impl Executor {
 
     /// Waits for so many slots; `None` when the worker stops first.
     pub(crate) async fn slot(&self, lane: Lane, places: usize) -> Option<Slot> {
+        if self.stopping.is_cancelled() {
+            return None;
+        }
+        if let Some(slot) = self.slots.try_take(places) {
+            return Some(slot);
+        }
         tokio::select! {
             biased;
             () = self.stopping.cancelled() => None,

@@ -1,7 +1,6 @@
 //! The items in a worker's hand: from their arrival until they are acknowledged or handed back.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use async_nats::Subject;
 use jetiter_config::broker::Broker;
 use jetiter_config::call::Item;
 use jetiter_config::names::Lane;
+use slab::Slab;
 use tokio::time::Instant;
 
 /// The server hands an item to somebody else after `ack_wait` of silence; this breaks it.
@@ -16,8 +16,7 @@ const IN_PROGRESS: &[u8] = b"+WPI";
 
 /// All items in hand.
 pub(crate) struct Hand {
-    held: Mutex<HashMap<u64, Arc<Held>>>,
-    next: AtomicU64,
+    held: Mutex<Slab<Arc<Held>>>,
 }
 
 /// Where an item came from; whoever is before it in that line is served before it.
@@ -45,7 +44,7 @@ pub(crate) struct Held {
 /// Keeps the item in the table; dropping it takes it out.
 pub(crate) struct Grip {
     hand: Arc<Hand>,
-    key: u64,
+    key: usize,
     /// The item.
     pub(crate) held: Arc<Held>,
 }
@@ -53,7 +52,7 @@ pub(crate) struct Grip {
 impl Hand {
     /// An empty hand.
     pub(crate) fn new() -> Hand {
-        Hand { held: Mutex::default(), next: AtomicU64::new(0) }
+        Hand { held: Mutex::default() }
     }
 
     /// Takes an item in hand.
@@ -66,8 +65,7 @@ impl Hand {
             began: Mutex::default(),
             slots: AtomicUsize::new(0),
         });
-        let key = self.next.fetch_add(1, Ordering::Relaxed);
-        self.table().insert(key, held.clone());
+        let key = self.table().insert(held.clone());
         Grip { hand: self.clone(), key, held }
     }
 
@@ -80,7 +78,8 @@ impl Hand {
     pub(crate) async fn keep_alive(&self, broker: &Broker, after: Duration) {
         let old: Vec<Subject> = {
             let table = self.table();
-            let old = table.values().filter(|held| held.arrived.elapsed() >= after);
+            let old =
+                table.iter().map(|(_, held)| held).filter(|held| held.arrived.elapsed() >= after);
             old.map(|held| held.reply.clone()).collect()
         };
         for reply in old {
@@ -98,10 +97,10 @@ impl Hand {
             let over = |since: Instant| since.elapsed() > held.item.timeout.saturating_add(grace);
             began.is_some_and(over) && began.take().is_some()
         };
-        table.values().filter(stuck).cloned().collect()
+        table.iter().map(|(_, held)| held).filter(stuck).cloned().collect()
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<u64, Arc<Held>>> {
+    fn table(&self) -> MutexGuard<'_, Slab<Arc<Held>>> {
         locked(&self.held)
     }
 }
@@ -126,7 +125,7 @@ impl Held {
 
 impl Drop for Grip {
     fn drop(&mut self) {
-        self.hand.table().remove(&self.key);
+        self.hand.table().remove(self.key);
     }
 }
 
