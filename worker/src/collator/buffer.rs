@@ -183,8 +183,8 @@ mod tests {
         Stored {
             of: Of::Item(ItemId::Index(index)),
             failed: index % 2 == 1,
-            content_type: (index % 3 > 0).then_some("application/cbor"),
-            run: if index % 5 > 0 { "1 2 3 me" } else { "" },
+            content_type: (!index.is_multiple_of(3)).then_some("application/cbor"),
+            run: if !index.is_multiple_of(5) { "1 2 3 me" } else { "" },
             payload,
         }
     }
