@@ -44,6 +44,8 @@ pub(crate) struct Pull {
     inbox: String,
     messages: Subscriber,
     outstanding: usize,
+    /// The server's word that was met on the way to a message.
+    said: Option<Message>,
     /// When the server last gave a sign. Kept here, since whoever waits for the next message may
     /// turn to something else at any time: measured from each call, silence would never be long.
     heard: Instant,
@@ -66,6 +68,7 @@ impl Pull {
             broker: broker.clone(),
             inbox,
             outstanding: 0,
+            said: None,
             heard: Instant::now(),
         })
     }
@@ -95,9 +98,8 @@ impl Pull {
                 return Pulled::Lost(error.to_string());
             }
         }
-        // In full flow the next one is here already, and a timer for each would cost more than it.
-        let next = match self.messages.next().now_or_never() {
-            Some(next) => Ok(next),
+        let next = match self.said.take() {
+            Some(said) => Ok(Some(said)),
             None => timeout_at(self.heard + SILENCE, self.messages.next()).await,
         };
         self.heard = Instant::now();
@@ -108,6 +110,21 @@ impl Pull {
             Err(_) if std::mem::take(&mut self.outstanding) == 0 => Pulled::Nothing,
             Err(_) => Pulled::Silent,
         }
+    }
+
+    /// A message that has come already: in full flow there is one, and to wait for it as for the
+    /// first one would cost more than it.
+    pub(crate) fn ready(&mut self) -> Option<Message> {
+        if self.said.is_some() {
+            return None;
+        }
+        let message = self.messages.next().now_or_never()??;
+        if message.status.is_some_and(|status| status != StatusCode::OK) {
+            self.said = Some(message);
+            return None;
+        }
+        self.outstanding = self.outstanding.saturating_sub(1);
+        Some(message)
     }
 
     /// Asks for nothing more and returns what still comes until the server has ended our pulls.

@@ -197,6 +197,10 @@ impl Worker {
                 Pulled::Message(message) => {
                     room.pulled();
                     execute(message);
+                    while let Some(message) = pull.ready() {
+                        room.pulled();
+                        execute(message);
+                    }
                 }
                 Pulled::Nothing | Pulled::Silent => {}
                 Pulled::Lost(reason) => return Some(reason),

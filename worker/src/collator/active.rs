@@ -4,7 +4,6 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use jetiter_config::broker::Broker;
 use jetiter_config::crash_point;
 use jetiter_config::names::{Entry as Key, Mark, Span};
@@ -158,7 +157,7 @@ impl Active {
             if self.buffer.is_full() || !self.held.is_sure_now() {
                 return;
             }
-            match self.follower.next().now_or_never() {
+            match self.follower.ready() {
                 Some(followed) => self.follow(followed),
                 None => return,
             }

@@ -24,6 +24,9 @@ const TELL_AGAIN: Duration = Duration::from_secs(10);
 /// A group this old is asked about: most are finished by then.
 const VERIFY_AFTER: u64 = 1_000;
 
+/// How many sequences one purge covers: a tenth of a second, at the most.
+const STEP: u64 = 200_000;
+
 /// Something to do beside the loop.
 pub(super) enum Chore {
     /// Look at the cache's stream.
@@ -227,6 +230,23 @@ async fn unmark(broker: &Broker, subject: &str, seq: u64) -> Done {
     Done::Nothing
 }
 
+/// Purges from below: the server answers nobody while it purges, and millions of entries at once
+/// would take it seconds.
+async fn in_steps(
+    broker: &Broker,
+    filter: Option<&str>,
+    first: u64,
+    below: u64,
+) -> Result<(), ApiError> {
+    let stream = broker.namespace.cache_stream();
+    let mut step = first;
+    while step < below {
+        step = step.saturating_add(STEP).min(below);
+        broker.purge(&stream, filter, Some(step)).await?;
+    }
+    Ok(())
+}
+
 /// Purges until the server says that it is done: a time-out says nothing, and again does no
 /// harm. A stream that was re-created meanwhile has other entries under these sequences.
 async fn remove(broker: &Broker, purge: Purge, log: &str, patience: Patience) -> Done {
@@ -240,14 +260,17 @@ async fn remove(broker: &Broker, purge: Purge, log: &str, patience: Patience) ->
         crash_point("collator.purging");
         let purged = match (&purge, info) {
             (_, Err(error)) => Err(error),
-            (Purge::Floor(below), _) => broker.purge(&stream, None, Some(*below)).await,
-            (Purge::Group(dead), _) => {
+            (Purge::Floor(below), Ok(info)) => {
+                in_steps(broker, None, info.state.first_seq, *below).await
+            }
+            (Purge::Group(dead), Ok(info)) => {
                 let filter = broker.namespace.group_filter(&dead.group);
-                broker.purge(&stream, Some(&filter), Some(dead.last + 1)).await
+                let first = dead.first.max(info.state.first_seq);
+                in_steps(broker, Some(&filter), first, dead.last + 1).await
             }
         };
         match purged {
-            Ok(_) => {
+            Ok(()) => {
                 crash_point("collator.purged");
                 return Done::Purged(purge, began.elapsed());
             }

@@ -136,6 +136,12 @@ impl Follower {
         }
     }
 
+    /// The next entry, if it has come already.
+    pub(crate) fn ready(&mut self) -> Option<Followed> {
+        let message = self.pull.as_mut()?.ready()?;
+        Some(self.accept(message))
+    }
+
     /// Looks at the stream anew and goes on behind what was seen.
     pub(crate) fn reopen(&mut self) {
         self.pull = None;
