@@ -17,11 +17,15 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return output::failure(&error.into()).into(),
     };
-    let ended = runtime.block_on(dispatch(cli));
+    // In a task: on this thread every message would cost a wake-up of another one, there and back.
+    let ended = runtime.block_on(runtime.spawn(dispatch(cli)));
     // A thread that still reads standard input, or runs a function that nobody waits for any
     // more, must not hold up the end.
     runtime.shutdown_background();
-    ended.unwrap_or_else(|failure| output::failure(&failure)).into()
+    match ended {
+        Ok(ended) => ended.unwrap_or_else(|failure| output::failure(&failure)).into(),
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
 }
 
 async fn dispatch(cli: Cli) -> Result<Exit, Failure> {

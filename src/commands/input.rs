@@ -1,9 +1,8 @@
 //! The arguments of a map: JSON from the command line, a file or standard input.
 
-use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
 
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use serde::ser::Error as _;
@@ -41,9 +40,9 @@ impl Serialize for Argument {
 }
 
 /// What is wrong with the input, once something is.
-pub(super) type Fault = Rc<RefCell<Option<String>>>;
+pub(super) type Fault = Arc<OnceLock<String>>;
 
-type Lines = Pin<Box<dyn Stream<Item = Result<Box<RawValue>, String>>>>;
+type Lines = Pin<Box<dyn Stream<Item = Result<Box<RawValue>, String>> + Send>>;
 
 impl Input {
     /// Checks what can be checked before anything is submitted: all but standard input, pipes
@@ -87,7 +86,7 @@ impl Input {
         Ok(lines.map(move |line| match line {
             Ok(value) => Argument::Value(value),
             Err(text) => {
-                fault.borrow_mut().get_or_insert(text);
+                fault.set(text).ok();
                 Argument::Fault
             }
         }))
@@ -100,7 +99,7 @@ async fn open(path: &Path) -> Result<File, String> {
 }
 
 /// One JSON value a line; blank lines are skipped.
-fn lines(reader: impl AsyncRead + Unpin + 'static, name: String) -> Lines {
+fn lines(reader: impl AsyncRead + Unpin + Send + 'static, name: String) -> Lines {
     let reader = BufReader::with_capacity(256 << 10, reader);
     let lines = stream::try_unfold((reader, 0u64), move |(mut reader, mut number)| {
         let name = name.clone();

@@ -1,9 +1,7 @@
 //! `jetiter map`
 
-use std::cell::RefCell;
 use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -145,7 +143,7 @@ impl Map {
     }
 
     async fn submit(&self, input: Input) -> Result<(), Failure> {
-        let fault: Fault = Rc::new(RefCell::new(None));
+        let fault: Fault = Fault::default();
         let arguments = input.arguments(fault.clone()).await?;
         let arguments = arguments.inspect(|argument| {
             if matches!(argument, Argument::Value(_)) {
@@ -156,8 +154,7 @@ impl Map {
         let options = self.options();
         let submitted = self.client.async_stream(function, arguments, &options);
         submitted.await.map(drop).map_err(|error| {
-            let fault = fault.borrow_mut().take();
-            fault.map_or_else(|| self.not_submitted(error), |fault| self.unsealed(&fault))
+            fault.get().map_or_else(|| self.not_submitted(error), |fault| self.unsealed(fault))
         })
     }
 

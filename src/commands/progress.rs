@@ -1,8 +1,8 @@
 //! A bar on standard error, while a person is looking there.
 
-use std::cell::Cell;
 use std::convert::Infallible;
 use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
@@ -12,8 +12,8 @@ use jetiter_config::wire::Progress;
 /// How far a group is: submitted while it is read, done of all once it is sealed.
 pub(super) struct Bar {
     bar: ProgressBar,
-    submitted: Cell<u64>,
-    failed: Cell<u64>,
+    submitted: AtomicU64,
+    failed: AtomicU64,
 }
 
 impl Bar {
@@ -29,7 +29,7 @@ impl Bar {
             bar.set_message("0");
             bar.enable_steady_tick(Duration::from_millis(100));
         }
-        Bar { bar, submitted: Cell::new(0), failed: Cell::new(0) }
+        Bar { bar, submitted: AtomicU64::new(0), failed: AtomicU64::new(0) }
     }
 
     pub(super) fn is_hidden(&self) -> bool {
@@ -38,8 +38,7 @@ impl Bar {
 
     /// One more argument was taken.
     pub(super) fn took(&self) {
-        let submitted = self.submitted.get() + 1;
-        self.submitted.set(submitted);
+        let submitted = self.submitted.fetch_add(1, Ordering::Relaxed) + 1;
         // A message is a new text each time.
         if submitted.is_multiple_of(256) && !self.is_hidden() {
             self.bar.set_message(submitted.to_string());
@@ -48,7 +47,7 @@ impl Bar {
 
     /// How many were taken.
     pub(super) fn submitted(&self) -> u64 {
-        self.submitted.get()
+        self.submitted.load(Ordering::Relaxed)
     }
 
     /// Whether all is submitted.
@@ -58,7 +57,7 @@ impl Bar {
 
     /// All is submitted.
     pub(super) fn sealed(&self) {
-        self.bar.set_length(self.submitted.get());
+        self.bar.set_length(self.submitted.load(Ordering::Relaxed));
         self.bar.set_style(style("{bar:40} {pos}/{len} done, {rate}, {eta} left{msg}"));
         self.tell();
     }
@@ -70,7 +69,7 @@ impl Bar {
     ) -> Infallible {
         while let Some(event) = events.next().await {
             self.bar.set_position(event.done);
-            self.failed.set(event.failed);
+            self.failed.store(event.failed, Ordering::Relaxed);
             if self.is_sealed() {
                 self.tell();
             }
@@ -84,7 +83,7 @@ impl Bar {
     }
 
     fn tell(&self) {
-        self.bar.set_message(match self.failed.get() {
+        self.bar.set_message(match self.failed.load(Ordering::Relaxed) {
             0 => String::new(),
             failed => format!(", {failed} failed"),
         });
