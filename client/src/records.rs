@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jetiter_config::names::{GroupId, records_object};
 use jetiter_config::wire::Summary;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::client::Remote;
 use crate::download::has_records;
@@ -14,6 +14,8 @@ use crate::wait::UNANSWERED;
 
 /// So long they may come after the list before somebody asks what became of them.
 const A_MOMENT: Duration = Duration::from_secs(1);
+/// How long between two looks when other records stand in their place.
+const AGAIN: Duration = Duration::from_millis(50);
 /// For so long they are waited for, however short the wait: the list is there.
 const AT_LEAST: Duration = Duration::from_secs(30);
 
@@ -29,9 +31,11 @@ impl Remote {
         let began = Instant::now();
         let mut answered = began;
         loop {
-            let records = self.read(group, &records_object(group.as_str()), A_MOMENT).await?;
-            if records.is_some() {
-                return Ok(records);
+            match self.read(group, &records_object(group.as_str()), A_MOMENT).await? {
+                Some(records) if records.summary == *summary => return Ok(Some(records)),
+                // Those of a list that was removed before this one came: they make room for ours.
+                Some(_) => sleep(AGAIN).await,
+                None => {}
             }
             match self.is_still_there(group).await {
                 Ok(()) => answered = Instant::now(),
