@@ -6,6 +6,7 @@ mod commands;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tokio::runtime::{Builder, Runtime};
 
 use cli::{Cli, Command, Exit, Failure, output};
 
@@ -13,11 +14,11 @@ fn main() -> ExitCode {
     #[cfg(feature = "crash-points")]
     let _points = fail::FailScenario::setup();
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Runtime::new() {
+    let runtime = match runtime(cli.command.holds_threads()) {
         Ok(runtime) => runtime,
         Err(error) => return output::failure(&error.into()).into(),
     };
-    // In a task: on this thread every message would cost a wake-up of another one, there and back.
+    // In a task: on several threads this one would have to be woken for each message, there and back.
     let ended = runtime.block_on(runtime.spawn(dispatch(cli)));
     // A thread that still reads standard input, or runs a function that nobody waits for any
     // more, must not hold up the end.
@@ -26,6 +27,17 @@ fn main() -> ExitCode {
         Ok(ended) => ended.unwrap_or_else(|failure| output::failure(&failure)).into(),
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     }
+}
+
+/// Nearly all that this program does is to wait for the server: on several threads each message would
+/// wake another one, and an item cost a worker half as much again. Its own functions are quick, and
+/// the settings' commands are processes.
+fn runtime(holds_threads: bool) -> std::io::Result<Runtime> {
+    let mut builder = match holds_threads {
+        true => Builder::new_multi_thread(),
+        false => Builder::new_current_thread(),
+    };
+    builder.enable_all().build()
 }
 
 async fn dispatch(cli: Cli) -> Result<Exit, Failure> {

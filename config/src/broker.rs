@@ -94,6 +94,11 @@ impl Broker {
         Broker { client, jetstream, namespace, timeout, publisher: Arc::default() }
     }
 
+    /// How long to wait for the answer to a request.
+    pub fn patience(&self) -> Duration {
+        self.timeout
+    }
+
     /// Publishes without waiting; the future ends with the server's word.
     pub async fn publish(
         &self,

@@ -10,7 +10,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
-use async_nats::{Client, HeaderMap, Message, PublishErrorKind, StatusCode, Subject, Subscriber};
+use async_nats::{
+    Client, HeaderMap, Message, PublishError, PublishErrorKind, StatusCode, Subject, Subscriber,
+};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use serde::Deserialize;
@@ -46,6 +48,45 @@ pub enum Refusal {
     /// No leader, another write under way, no answer: it may work later.
     #[error("{0}")]
     Later(String),
+}
+
+impl Stored {
+    /// Reads the server's answer to a publish.
+    pub fn read(message: &Message) -> Result<Stored, Refusal> {
+        #[derive(Deserialize)]
+        struct Answer {
+            #[serde(default)]
+            seq: u64,
+            #[serde(default)]
+            duplicate: bool,
+            error: Option<async_nats::jetstream::Error>,
+        }
+        if message.status == Some(StatusCode::NO_RESPONDERS) {
+            return Err(Refusal::NoStream);
+        }
+        match serde_json::from_slice(&message.payload) {
+            Ok(Answer { seq, duplicate, error: None }) => Ok(Stored { sequence: seq, duplicate }),
+            Ok(Answer { error: Some(error), .. }) => Err(refused(&error)),
+            Err(error) => {
+                Err(Refusal::Later(format!("the server's answer can't be read: {error}")))
+            }
+        }
+    }
+}
+
+impl Refusal {
+    /// The message was not even sent.
+    pub fn of(error: &PublishError) -> Refusal {
+        match error.kind() {
+            PublishErrorKind::MaxPayloadExceeded => Refusal::TooLarge(error.to_string()),
+            _ => Refusal::Later(error.to_string()),
+        }
+    }
+
+    /// The server said nothing in time.
+    pub fn unanswered() -> Refusal {
+        Refusal::Later("no acknowledgement in time".to_owned())
+    }
 }
 
 /// Publishes over one connection.
@@ -110,11 +151,8 @@ impl Publisher {
         };
         match sent {
             Ok(Ok(())) => Ok(publishing),
-            Ok(Err(error)) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
-                Err(Refusal::TooLarge(error.to_string()))
-            }
-            Ok(Err(error)) => Err(Refusal::Later(error.to_string())),
-            Err(_) => Err(unanswered()),
+            Ok(Err(error)) => Err(Refusal::of(&error)),
+            Err(_) => Err(Refusal::unanswered()),
         }
     }
 }
@@ -138,7 +176,7 @@ impl Future for Publishing {
                 Poll::Pending
             }
             // Only dropping takes it out.
-            Some(Publish::Dropped) | None => Poll::Ready(Err(unanswered())),
+            Some(Publish::Dropped) | None => Poll::Ready(Err(Refusal::unanswered())),
         }
     }
 }
@@ -174,7 +212,8 @@ impl Waiting {
         };
         let mut numbered = self.numbered();
         let late = numbered.publishes.iter_mut().filter(|publish| late(publish));
-        let wakers: Vec<_> = late.filter_map(|late| late.answer(Err(unanswered()))).collect();
+        let wakers: Vec<_> =
+            late.filter_map(|late| late.answer(Err(Refusal::unanswered()))).collect();
         drop(numbered);
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -234,27 +273,8 @@ async fn listen(mut answers: Subscriber, waiting: Weak<Waiting>, patience: Durat
         };
         let number = message.subject.rsplit('.').next().and_then(|number| number.parse().ok());
         if let Some(number) = number {
-            waiting.answer(number, read(&message));
+            waiting.answer(number, Stored::read(&message));
         }
-    }
-}
-
-fn read(message: &Message) -> Result<Stored, Refusal> {
-    #[derive(Deserialize)]
-    struct Answer {
-        #[serde(default)]
-        seq: u64,
-        #[serde(default)]
-        duplicate: bool,
-        error: Option<async_nats::jetstream::Error>,
-    }
-    if message.status == Some(StatusCode::NO_RESPONDERS) {
-        return Err(Refusal::NoStream);
-    }
-    match serde_json::from_slice(&message.payload) {
-        Ok(Answer { seq, duplicate, error: None }) => Ok(Stored { sequence: seq, duplicate }),
-        Ok(Answer { error: Some(error), .. }) => Err(refused(&error)),
-        Err(error) => Err(Refusal::Later(format!("the server's answer can't be read: {error}"))),
     }
 }
 
@@ -269,8 +289,4 @@ fn refused(error: &async_nats::jetstream::Error) -> Refusal {
         // ask again.
         _ => Refusal::Later(text),
     }
-}
-
-fn unanswered() -> Refusal {
-    Refusal::Later("no acknowledgement in time".to_owned())
 }

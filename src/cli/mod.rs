@@ -64,6 +64,17 @@ pub(crate) enum Command {
     Completions(commands::completions::Args),
 }
 
+impl Command {
+    /// Whether it may run functions that hold their thread.
+    pub(crate) fn holds_threads(&self) -> bool {
+        match self {
+            Command::Up(args) => args.test_functions,
+            Command::Worker(args) => args.test_functions,
+            _ => false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;

@@ -37,7 +37,7 @@ pub(crate) struct Args {
     concurrency: Option<usize>,
     /// Serve test.* too
     #[arg(long)]
-    test_functions: bool,
+    pub(crate) test_functions: bool,
 }
 
 pub(crate) async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {

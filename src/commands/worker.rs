@@ -24,7 +24,7 @@ pub(crate) struct Args {
     /// Serve test.* too: functions that fail, sleep, panic or abort, for trying the engine
     #[arg(long)]
     #[serde(skip)]
-    test_functions: bool,
+    pub(crate) test_functions: bool,
 }
 
 pub(crate) async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {

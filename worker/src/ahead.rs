@@ -22,6 +22,9 @@ pub(crate) struct Ahead {
     ahead: usize,
     held: [usize; Lane::COUNT],
     asked: [usize; Lane::COUNT],
+    /// How many lanes have items here, and how many items those have that are held or asked for.
+    busy: usize,
+    load: usize,
     /// Ended since the rate was last measured.
     ended: usize,
     since: Instant,
@@ -32,17 +35,36 @@ impl Ahead {
     /// may take minutes.
     pub(crate) fn new(slots: usize, most: usize, now: Instant) -> Ahead {
         let [held, asked] = [[0; Lane::COUNT]; 2];
-        Ahead { slots, most, ahead: slots.min(most), held, asked, ended: 0, since: now }
+        Ahead {
+            slots,
+            most,
+            ahead: slots.min(most),
+            held,
+            asked,
+            busy: 0,
+            load: 0,
+            ended: 0,
+            since: now,
+        }
     }
 
     /// An item of this lane came.
     pub(crate) fn took(&mut self, lane: Lane) {
-        self.held[lane.place()] += 1;
+        let held = &mut self.held[lane.place()];
+        *held += 1;
+        self.load += 1;
+        if *held == 1 {
+            self.busy += 1;
+            self.load += self.asked[lane.place()];
+        }
     }
 
     /// So many items of this lane are asked for and have not come.
     pub(crate) fn asked(&mut self, lane: Lane, items: usize) {
-        self.asked[lane.place()] = items;
+        let before = std::mem::replace(&mut self.asked[lane.place()], items);
+        if self.held[lane.place()] > 0 {
+            self.load = self.load + items - before;
+        }
     }
 
     /// An item of this lane is done with. Says whether others than its own lane may have more
@@ -55,7 +77,12 @@ impl Ahead {
     ) -> bool {
         let held = &mut self.held[lane.place()];
         *held -= 1;
+        self.load -= 1;
         let was_last = *held == 0;
+        if was_last {
+            self.busy -= 1;
+            self.load -= self.asked[lane.place()];
+        }
         self.ended += 1;
         self.measure(now, waiting) || was_last || self.is_slow()
     }
@@ -80,13 +107,8 @@ impl Ahead {
         let hold = self.slots + self.ahead;
         if held > 0 {
             // A fair share, or whatever the others leave.
-            let busy = self.busy().count();
-            let others: usize = self
-                .busy()
-                .filter(|place| *place != lane.place())
-                .map(|place| self.held[place] + self.asked[place])
-                .sum();
-            return hold.div_ceil(busy).max(hold.saturating_sub(others)).saturating_sub(held);
+            let others = self.load - held - self.asked[lane.place()];
+            return hold.div_ceil(self.busy).max(hold.saturating_sub(others)).saturating_sub(held);
         }
         if self.is_slow() {
             // What comes would only wait here, and maybe a worker somewhere does not.
@@ -106,10 +128,6 @@ impl Ahead {
     /// So few items a second that the way to the server does not count.
     fn is_slow(&self) -> bool {
         self.ahead < Lane::COUNT
-    }
-
-    fn busy(&self) -> impl Iterator<Item = usize> {
-        (0..Lane::COUNT).filter(|place| self.held[*place] > 0)
     }
 }
 

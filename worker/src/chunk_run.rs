@@ -18,9 +18,10 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use crate::chunk::{Chunk, Ended, PART, Slot};
-use crate::executor::{End, Executor, SUSPECT, is_worth_retrying, tell_stuck};
+use crate::executor::{End, Executor, SUSPECT};
 use crate::functions::Found;
 use crate::hand::Held;
+use crate::store::{is_worth_retrying, tell_stuck};
 use crate::worker::STUCK_GRACE;
 
 /// How long a driver runs before it lets others have its thread.

@@ -18,7 +18,7 @@ use crate::handler::{Context, Fallible, Handler, Value};
 /// How many names an unknown function is answered with.
 const SUGGESTED: usize = 5;
 
-type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+pub(crate) type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 type Erased = Arc<dyn Fn(Context) -> Running + Send + Sync>;
 type AtOnce = Arc<dyn Fn(&Item, &dyn Fn() -> Context) -> Option<Outcome> + Send + Sync>;
 pub(crate) type States = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
@@ -133,14 +133,18 @@ impl Functions {
 
     /// As [`Call::call`], at a small part of the cost where there is nothing to wait for.
     pub(crate) async fn run(&self, item: &Item) -> Outcome {
-        let call = {
-            let found = self.find(&item.function)?;
-            match found.at_once(item) {
-                Some(outcome) => return outcome,
-                None => found.call(item.clone()),
-            }
-        };
-        call.await
+        match self.run_at_once(item) {
+            Ok(outcome) => outcome,
+            Err(call) => call.await,
+        }
+    }
+
+    /// The outcome, where there is nothing to wait for, or else the call.
+    pub(crate) fn run_at_once(&self, item: &Item) -> Result<Outcome, Running> {
+        match self.find(&item.function) {
+            Err(error) => Ok(Err(error)),
+            Ok(found) => found.at_once(item).ok_or_else(|| found.call(item.clone())),
+        }
     }
 
     /// The nearest names help against a slip; all of them would be a wall.
@@ -191,7 +195,7 @@ impl Call for Functions {
 
 impl Found {
     /// Runs one item, as [`Call::call`] does.
-    pub(crate) fn call(&self, item: Item) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
+    pub(crate) fn call(&self, item: Item) -> Running {
         let limit = item.timeout;
         let context = Context::new(item, self.states.clone());
         let stop = context.stop.clone();

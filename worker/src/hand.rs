@@ -107,9 +107,9 @@ impl Hand {
 
 impl Held {
     /// The function begins, in so many slots.
-    pub(crate) fn begin(&self, slots: usize) {
+    pub(crate) fn begin(&self, slots: usize, now: Instant) {
         self.slots.store(slots, Ordering::Relaxed);
-        *locked(&self.began) = Some(Instant::now());
+        *locked(&self.began) = Some(now);
     }
 
     /// The function has ended; says whether that comes too late, since it was named as stuck.

@@ -7,6 +7,8 @@
 //! `collator::collation` writes its list, `collator::cleaner` says what is removed.
 
 mod ahead;
+mod arrival;
+mod begins;
 mod chunk;
 mod chunk_run;
 mod chunk_store;
@@ -20,16 +22,21 @@ mod hand;
 mod handler;
 #[cfg(test)]
 mod hot_path_tests;
+mod line;
 pub mod math;
 mod patience;
 mod pull;
 mod room;
+mod runner;
 mod shares;
 mod slots;
+mod store;
 mod suspects;
 mod tally;
 mod turns;
+mod window;
 mod worker;
+mod writer;
 
 pub use collator::Collator;
 pub use error::Error;

@@ -132,6 +132,12 @@ impl Room {
         self.state().stuck.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
+    /// Whether an outcome needs no place: there is room for whatever comes, and nothing waits.
+    pub(crate) fn is_free(&self) -> bool {
+        let state = self.state();
+        state.limit.is_none() && state.waiting.is_empty()
+    }
+
     /// Takes an outcome that is to be stored.
     pub(crate) fn place(&self, position: u64, bytes: usize) -> Place<'_> {
         Place { room: self, position, bytes: bytes as u64 }

@@ -7,14 +7,15 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::ahead::Ahead;
-use crate::slots::Slots;
+
+type Waiting = Box<dyn Fn() -> bool + Send + Sync>;
 
 /// Which lane may take how many items, and who is to be told when that changes.
 pub(crate) struct Shares {
     ahead: Mutex<Ahead>,
     more: [Notify; Lane::COUNT],
-    /// Where the items in hand may wait.
-    lines: [Arc<Slots>; 2],
+    /// Whether items in hand wait, to run or to be written.
+    waiting: Waiting,
 }
 
 /// The room that one item takes; dropped, it is free.
@@ -25,9 +26,9 @@ pub(crate) struct Share {
 }
 
 impl Shares {
-    pub(crate) fn new(slots: usize, prefetch: usize, lines: [Arc<Slots>; 2]) -> Arc<Shares> {
+    pub(crate) fn new(slots: usize, prefetch: usize, waiting: Waiting) -> Arc<Shares> {
         let ahead = Mutex::new(Ahead::new(slots, prefetch, Instant::now()));
-        Arc::new(Shares { ahead, more: Default::default(), lines })
+        Arc::new(Shares { ahead, more: Default::default(), waiting })
     }
 
     /// How many items of a lane can be taken, when so many are asked for already.
@@ -61,14 +62,13 @@ impl Shares {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        let Shares { more, lines, .. } = &*self.shares;
+        let Shares { more, waiting, .. } = &*self.shares;
         let tell = |ahead: &Ahead, lane: Lane| {
             if ahead.is_short(lane) {
                 more[lane.place()].notify_one();
             }
         };
         let mut ahead = self.shares.ahead();
-        let waiting = || lines.iter().any(|line| line.waiting() > 0);
         match ahead.ended(self.lane, Instant::now(), waiting) {
             true => Lane::all().for_each(|lane| tell(&ahead, lane)),
             false => tell(&ahead, self.lane),

@@ -8,10 +8,12 @@ use jetiter_config::call::{Item, Outcome};
 use jetiter_config::crash_point;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::begins::{NoTurn, Suspicion, Turn};
 use crate::chunk::Chunk;
-use crate::executor::{End, Executor, NoTurn, Suspicion, Turn, tell_stuck};
+use crate::executor::{End, Executor};
 use crate::functions::{Found, timed_out};
 use crate::hand::Held;
+use crate::store::tell_stuck;
 use crate::worker::STUCK_GRACE;
 
 impl Executor {

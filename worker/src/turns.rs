@@ -5,29 +5,92 @@ use std::collections::VecDeque;
 
 use jetiter_config::names::Lane;
 
-/// Places to be had, and whoever waits for them.
-pub(crate) struct Turns<T> {
-    free: usize,
-    lines: [VecDeque<(usize, T)>; Lane::COUNT],
+/// A line for each lane.
+pub(crate) struct Lines<T> {
+    lines: [VecDeque<T>; Lane::COUNT],
     /// The lane whose turn it is.
     turn: usize,
     waiting: usize,
 }
 
+/// What is to be done with the first of a line.
+enum May {
+    Go,
+    /// Nobody goes before it does.
+    Wait,
+    /// It does not want to any more.
+    Gone,
+}
+
+impl<T> Default for Lines<T> {
+    fn default() -> Lines<T> {
+        Lines { lines: Default::default(), turn: 0, waiting: 0 }
+    }
+}
+
+impl<T> Lines<T> {
+    /// Stands in its lane's line.
+    pub(crate) fn push(&mut self, lane: Lane, who: T) {
+        self.lines[lane.place()].push_back(who);
+        self.waiting += 1;
+    }
+
+    /// The next one.
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        self.pop_that(|_| May::Go)
+    }
+
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting == 0
+    }
+
+    fn pop_that(&mut self, may: impl Fn(&T) -> May) -> Option<T> {
+        if self.waiting == 0 {
+            return None;
+        }
+        for lane in (0..Lane::COUNT).map(|ahead| (self.turn + ahead) % Lane::COUNT) {
+            while let Some(first) = self.lines[lane].front() {
+                let may = may(first);
+                if let May::Wait = may {
+                    self.turn = lane;
+                    return None;
+                }
+                self.waiting -= 1;
+                let first = self.lines[lane].pop_front();
+                if let May::Go = may {
+                    self.turn = (lane + 1) % Lane::COUNT;
+                    return first;
+                }
+            }
+        }
+        None
+    }
+}
+
+/// Places to be had, and whoever waits for them.
+pub(crate) struct Turns<T> {
+    free: usize,
+    lines: Lines<(usize, T)>,
+}
+
 impl<T> Turns<T> {
     pub(crate) fn new(free: usize) -> Turns<T> {
-        Turns { free, lines: Default::default(), turn: 0, waiting: 0 }
+        Turns { free, lines: Lines::default() }
     }
 
     /// Stands in its lane's line for so many places.
     pub(crate) fn wait(&mut self, lane: Lane, places: usize, who: T) {
-        self.lines[lane.place()].push_back((places, who));
-        self.waiting += 1;
+        self.lines.push(lane, (places, who));
     }
 
     /// Takes so many places, if they are free and nobody waits.
     pub(crate) fn take(&mut self, places: usize) -> bool {
-        let free = self.waiting == 0 && places <= self.free;
+        let free = self.waiting() == 0 && places <= self.free;
         if free {
             self.free -= places;
         }
@@ -43,30 +106,19 @@ impl<T> Turns<T> {
     /// over. Whoever needs more places than are free keeps its turn until they are, or it would
     /// never come.
     pub(crate) fn next(&mut self, gone: impl Fn(&T) -> bool) -> Option<(usize, T)> {
-        for lane in (0..Lane::COUNT).map(|ahead| (self.turn + ahead) % Lane::COUNT) {
-            let line = &mut self.lines[lane];
-            while let Some((places, who)) = line.pop_front() {
-                if gone(&who) {
-                    self.waiting -= 1;
-                    continue;
-                }
-                if places > self.free {
-                    line.push_front((places, who));
-                    self.turn = lane;
-                    return None;
-                }
-                self.free -= places;
-                self.waiting -= 1;
-                self.turn = (lane + 1) % Lane::COUNT;
-                return Some((places, who));
-            }
-        }
-        None
+        let free = self.free;
+        let next = self.lines.pop_that(|(places, who)| match gone(who) {
+            true => May::Gone,
+            false if *places > free => May::Wait,
+            false => May::Go,
+        })?;
+        self.free -= next.0;
+        Some(next)
     }
 
     /// How many wait.
     pub(crate) fn waiting(&self) -> usize {
-        self.waiting
+        self.lines.len()
     }
 }
 

@@ -9,6 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use jetiter_config::broker::Broker;
 use jetiter_config::names::{Lane, Queue};
 use jetiter_config::settings::Settings;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,11 +18,13 @@ use crate::error::Error;
 use crate::executor::Executor;
 use crate::functions::Functions;
 use crate::hand::Hand;
+use crate::line::Line;
 use crate::patience::Patience;
 use crate::pull::{Pull, Pulled};
 use crate::room::Room;
 use crate::shares::Shares;
 use crate::slots::Slots;
+use crate::writer::{Writer, Writing};
 
 /// How long a function may hold its thread past its time-out before the item goes on without it.
 pub(crate) const STUCK_GRACE: Duration = Duration::from_secs(1);
@@ -71,17 +74,23 @@ impl Worker {
         let cache = broker.stream_info(&broker.namespace.cache_stream(), None).await;
         let cache = cache.map_err(|error| error.about("the cache"))?;
         let concurrency = settings.worker.slots();
-        let (slots, puts) = (Slots::new(concurrency), Slots::new(settings.worker.in_flight));
-        let lines = [slots.clone(), puts.clone()];
+        let threads = Handle::current().metrics().num_workers();
+        let (slots, line) = (Slots::new(concurrency), Arc::new(Line::new(threads)));
+        let writer = Arc::new(Writer::default());
+        let waiting = {
+            let (slots, line, writer) = (slots.clone(), line.clone(), writer.clone());
+            move || slots.waiting() + line.waiting() + writer.waiting() > 0
+        };
         let executor = Executor {
             broker: broker.clone(),
             functions,
             name: name(),
             hand: Arc::new(Hand::new()),
-            shares: Shares::new(concurrency, settings.worker.prefetch, lines),
+            shares: Shares::new(concurrency, settings.worker.prefetch, Box::new(waiting)),
+            line,
             slots,
             concurrency,
-            puts,
+            writer,
             room: Room::new(settings.worker.soft_limit, &cache),
             stopping: CancellationToken::new(),
             closed: CancellationToken::new(),
@@ -95,9 +104,11 @@ impl Worker {
     /// `worker.patience` no server answers, no items can be had, or no outcome can be stored.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
         let running = TaskTracker::new();
+        let writing = Writing::open(&self.executor, &running).await?;
         let ended = tokio::select! {
             ended = self.work(&running, stop) => ended,
             () = self.keep_hand_alive(&running) => Ok(()),
+            () = writing.run() => Ok(()),
             error = self.watch_cache() => Err(error),
         };
         // Acknowledgements are only queued until here.
@@ -177,10 +188,7 @@ impl Worker {
         patience: &mut Patience,
     ) -> Option<String> {
         let Executor { shares, room, stopping, .. } = &*self.executor;
-        let execute = |message| {
-            let (executor, share) = (self.executor.clone(), shares.take(lane));
-            running.spawn(async move { executor.execute(message, share).await });
-        };
+        let execute = |message| self.executor.take(message, shares.take(lane), running);
         loop {
             // A full cache can store no outcome: what is in hand goes first.
             let items = shares.room(lane, pull.outstanding()).min(room.items_of(lane));

@@ -267,8 +267,8 @@ impl Default for Worker {
         Worker {
             queue: "default".to_owned(),
             concurrency: 0,
-            prefetch: 1000,
-            in_flight: 64,
+            prefetch: 4096,
+            in_flight: 1000,
             timeout: Duration::from_secs(5 * 60),
             grace: Duration::from_secs(20),
             begins: 3,

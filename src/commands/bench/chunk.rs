@@ -22,7 +22,7 @@ pub(super) async fn run(options: &Options, stage: &Stage) -> Result<String, Fail
     let single = options.work().chunked(None);
     let chunked = single.clone().chunked(Some(chunk.clone()));
     let workers = options.one_number_of_workers()?;
-    let engine = Engine::start(stage, workers, options.concurrency).await?;
+    let engine = Engine::start(stage, &single, workers, options.concurrency).await?;
     let (mut singles, mut chunks) = (Vec::new(), Vec::new());
     for work in [&single, &chunked] {
         engine.map(work, items.min(WARM_UP)).await?;

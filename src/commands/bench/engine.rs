@@ -26,6 +26,8 @@ pub(super) struct Engine {
     pub(super) client: Client,
     /// What the server's clock is ahead of ours, in milliseconds.
     ahead: f64,
+    /// Whether its workers are as a user starts them.
+    stock: bool,
     workers: Vec<Process>,
     pub(super) collator: Process,
 }
@@ -51,6 +53,7 @@ impl Engine {
     /// In a namespace of its own.
     pub(super) async fn start(
         stage: &Stage,
+        work: &Work,
         workers: u32,
         concurrency: Option<usize>,
     ) -> Result<Engine, Failure> {
@@ -59,7 +62,8 @@ impl Engine {
         let collator = stage.process(&place, &["collator".to_owned()])?;
         let client = Client::new(place.broker.clone(), &place.settings).await?;
         let ahead = ahead(&place).await?;
-        let mut engine = Engine { place, client, ahead, workers: Vec::new(), collator };
+        let stock = work.is_stock();
+        let mut engine = Engine { place, client, ahead, stock, workers: Vec::new(), collator };
         for _ in 0..workers {
             engine.add_worker(stage, concurrency)?;
         }
@@ -71,8 +75,10 @@ impl Engine {
         stage: &Stage,
         concurrency: Option<usize>,
     ) -> Result<(), Failure> {
-        let mut arguments =
-            ["worker", "--test-functions", "--queue", QUEUE].map(str::to_owned).to_vec();
+        let mut arguments = ["worker", "--queue", QUEUE].map(str::to_owned).to_vec();
+        if !self.stock {
+            arguments.push("--test-functions".to_owned());
+        }
         if let Some(slots) = concurrency {
             arguments.push(format!("--concurrency={slots}"));
         }

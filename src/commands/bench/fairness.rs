@@ -47,7 +47,7 @@ struct Measured {
 pub(super) async fn run(options: &Options, args: &Args, stage: &Stage) -> Result<String, Failure> {
     let (items, samples) = (options.items.unwrap_or(ITEMS), options.rounds.unwrap_or(SAMPLES));
     let (work, workers) = (options.work(), options.one_number_of_workers()?);
-    let mut engine = Engine::start(stage, workers, options.concurrency).await?;
+    let mut engine = Engine::start(stage, &work, workers, options.concurrency).await?;
     for _ in 0..WARM_UP {
         one(&engine, &work, items).await?;
     }

@@ -66,7 +66,7 @@ pub(super) async fn run(options: &Options, args: &Args, stage: &Stage) -> Result
     let (work, workers) = (options.work(), options.one_number_of_workers()?);
     let mut steps = Vec::new();
     for items in numbers(args.from, args.to) {
-        let engine = Engine::start(stage, workers, options.concurrency).await?;
+        let engine = Engine::start(stage, &work, workers, options.concurrency).await?;
         // The first group of a worker waits for its start.
         engine.map(&work, 1).await?;
         let step = step(&engine, &work, items, options.rounds.unwrap_or(ROUNDS)).await?;

@@ -35,7 +35,7 @@ pub(super) async fn run(options: &Options, stage: &Stage) -> Result<String, Fail
     let probe = stage.namespace().await?;
     probe.make().await?;
     let workers = options.one_number_of_workers()?;
-    let engine = Engine::start(stage, workers, options.concurrency).await?;
+    let engine = Engine::start(stage, &work, workers, options.concurrency).await?;
     for _ in 0..WARM_UP {
         round_trip(&probe).await?;
         one(&engine, &work, items).await?;

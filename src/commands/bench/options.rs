@@ -188,6 +188,11 @@ impl Work {
         }
     }
 
+    /// Whether its function is one that every worker serves.
+    pub(super) fn is_stock(&self) -> bool {
+        self.payload.is_none() && !self.costs()
+    }
+
     pub(super) fn costs(&self) -> bool {
         self.sleep_us > 0 || self.spin_us > 0
     }

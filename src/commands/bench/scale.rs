@@ -50,7 +50,7 @@ pub(super) async fn run(options: &Options, stage: &Stage) -> Result<String, Fail
     for round in 1..=rounds {
         for (workers, times) in numbers.iter().zip(&mut times) {
             let items = options.items.unwrap_or_else(|| enough(&work, *workers, slots));
-            let engine = Engine::start(stage, *workers, Some(slots)).await?;
+            let engine = Engine::start(stage, &work, *workers, Some(slots)).await?;
             engine.map(&work, WARM_UP.min(items) * workers).await?;
             let took = engine.map(&work, items).await?.whole;
             engine.end().await;

@@ -43,7 +43,7 @@ pub(super) async fn run(options: &Options, stage: &Stage) -> Result<String, Fail
     let (items, rounds) = (options.items.unwrap_or(ITEMS), options.rounds.unwrap_or(ROUNDS));
     let (work, workers) = (options.work(), options.one_number_of_workers()?);
     let mut bare = Bare::start(stage, &work, workers, options.slots()).await?;
-    let engine = Engine::start(stage, workers, options.concurrency).await?;
+    let engine = Engine::start(stage, &work, workers, options.concurrency).await?;
     let warm_up = items.min(WARM_UP);
     bare.round(&work, warm_up).await?;
     engine.map(&work, warm_up).await?;
