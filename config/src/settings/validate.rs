@@ -5,7 +5,7 @@ use std::time::Duration;
 use figment::Figment;
 
 use super::refuse::problem;
-use super::{Assets, Collator, Settings, Submit, Up, Worker, address};
+use super::{Assets, Collator, Settings, Submit, Up, Worker, address, command_rules};
 use crate::error::Error;
 use crate::names::{Namespace, Queue};
 
@@ -24,7 +24,8 @@ pub(super) fn check(settings: &Settings, figment: &Figment) -> Result<(), Error>
     rules.submit(&settings.submit)?;
     rules.worker(&settings.worker)?;
     rules.collator(&settings.collator)?;
-    rules.up(&settings.up)
+    rules.up(&settings.up)?;
+    settings.functions.iter().try_for_each(|(name, c)| command_rules::check(figment, name, c))
 }
 
 struct Rules<'a>(&'a Figment);

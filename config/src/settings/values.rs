@@ -1,12 +1,13 @@
 //! The settings as values: one doc comment per key is a row of the README's table.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::{hidden, redacted, size};
+use super::{Command, hidden, redacted, size};
 
 /// All settings. Their text forms, `Debug` and `Serialize`, hide secrets.
 #[derive(Clone, Serialize, Deserialize)]
@@ -64,6 +65,8 @@ pub struct Settings {
     pub collator: Collator,
     /// All in one process.
     pub up: Up,
+    /// Commands that the stock worker serves as functions, by the function's name.
+    pub functions: BTreeMap<String, Command>,
 }
 
 /// Form of the log's lines.
@@ -235,6 +238,7 @@ impl Default for Settings {
             worker: Worker::default(),
             collator: Collator::default(),
             up: Up::default(),
+            functions: BTreeMap::new(),
         }
     }
 }
