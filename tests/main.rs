@@ -112,6 +112,13 @@ mod cluster_reads;
 /// Retries, time-outs, stops, aborts, limits.
 mod workers;
 
+/// Programs that are served as functions: children that live on.
+mod commands;
+/// The same: plain programs.
+mod commands_once;
+/// The same: what the worker's process says of them, and that it leaves none.
+mod commands_process;
+
 /// Many arguments in one message.
 mod chunks;
 /// The same, as the protocol tells it to other languages.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use jetiter_config::call::{Call, Item, Outcome};
@@ -57,6 +58,8 @@ struct Served {
     erased: Erased,
     /// `None` for one that blocks.
     at_once: Option<AtOnce>,
+    /// It ends within the item's time by itself: waiting for its turn is no part of that.
+    own_time: bool,
 }
 
 /// A function and what it may know, for any number of items.
@@ -94,6 +97,15 @@ impl Functions {
     /// Serves a function that returns a `Result` and blocks.
     pub fn try_blocking<K, H: Handler<(Fallible, K)>>(self, name: &str, function: H) -> Functions {
         self.insert(name, Served::on_thread(function))
+    }
+
+    /// Serves a function that takes the item as it is, and keeps its time by itself.
+    pub(crate) fn own_time<F>(self, name: &str, function: F) -> Functions
+    where
+        F: Fn(Item) -> Running + Send + Sync + 'static,
+    {
+        let erased: Erased = Arc::new(move |context: Context| function(context.item));
+        self.insert(name, Served { erased, at_once: None, own_time: true })
     }
 
     /// Shares a value with all functions: [`Context::state`].
@@ -192,7 +204,7 @@ impl Call for Functions {
 impl Found {
     /// Runs one item, as [`Call::call`] does.
     pub(crate) fn call(&self, item: Item) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
-        let limit = item.timeout;
+        let limit = if self.served.own_time { Duration::MAX } else { item.timeout };
         let context = Context::new(item, self.states.clone());
         let stop = context.stop.clone();
         let function = self.served.erased.clone();
@@ -225,16 +237,17 @@ impl Served {
         Served {
             erased: Arc::new(move |context| Box::pin(function.invoke(context))),
             at_once: Some(Arc::new(move |item, context| at_once.at_once(item, context))),
+            own_time: false,
         }
     }
 
     fn on_thread<K, H: Handler<K>>(function: H) -> Served {
-        Served { erased: on_thread(Arc::new(function)), at_once: None }
+        Served { erased: on_thread(Arc::new(function)), at_once: None, own_time: false }
     }
 }
 
 /// What an item that took too long comes to.
-pub(crate) fn timed_out(limit: std::time::Duration) -> ItemError {
+pub(crate) fn timed_out(limit: Duration) -> ItemError {
     ItemError::new(ErrorKind::TimedOut, format!("took longer than its time-out of {limit:?}"))
 }
 
