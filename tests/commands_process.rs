@@ -112,13 +112,20 @@ async fn a_worker_does_not_start_without_its_programs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_orderly_stop_leaves_no_process() {
     let Some(python) = python() else { return };
+    for (command, ready) in [("worker", "working"), ("up", "ready")] {
+        stops_in_order(python, command, ready).await;
+    }
+}
+
+async fn stops_in_order(python: &str, command: &str, ready: &str) {
     let engine = Engine::with(|settings| settings.worker.grace = Duration::from_secs(3)).await;
     engine.collator().await;
     let notes = tempfile::NamedTempFile::new().unwrap();
     let stays = child(python, &format!("env.STAY = {:?}", notes.path()));
     let leaves = child(python, "").replace("functions.child", "functions.leaves");
     let files = Files::new(&format!("{stays}{leaves}"));
-    let worker = files.worker(&engine).await;
+    let worker = files.run(&engine, &[command]);
+    worker.says(ready).await;
     let mut pids = Vec::new();
     for function in ["child", "leaves"] {
         pids.push(value(&engine, function, json!(["pid", null])).await.to_string());

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::test_functions;
 use crate::cli::{Exit, Failure, Global, log, signals};
 
-/// The least time that commands have to end.
+/// The least time that commands have to end when they are told.
 const LEAST: Duration = Duration::from_secs(1);
 
 /// Run items of a queue with the stock functions, math.*, and the commands of the settings
@@ -81,6 +81,6 @@ impl Told {
     /// What is left of the grace time; all of it if nothing told.
     pub(super) fn left(&self, grace: Duration) -> Duration {
         let since = self.0.get().map_or(Duration::ZERO, Instant::elapsed);
-        grace.saturating_sub(since).max(LEAST.min(grace))
+        grace.saturating_sub(since).max(LEAST)
     }
 }

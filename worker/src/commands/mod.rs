@@ -36,6 +36,22 @@ use program::Program;
 
 /// The commands that the settings name, ready to be served as functions.
 ///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use jetiter_config::{Broker, Settings};
+/// use jetiter_worker::{Commands, Functions, Worker};
+///
+/// let settings = Settings::load(&Settings::figment(None))?;
+/// let commands = Commands::new(&settings, settings.worker.slots())?;
+/// let own = Functions::new().function("text.len", |text: String| text.len());
+/// let broker = Broker::connect(&settings, "my worker").await?;
+/// let worker = Worker::new(&broker, own.include(commands.functions()), &settings).await?;
+/// let ended = worker.run(async { tokio::signal::ctrl_c().await.unwrap_or(()) }).await;
+/// commands.stop(settings.worker.grace).await;
+/// # Ok(ended?)
+/// # }
+/// ```
+///
 /// Their children end with it: dropped, it kills them; [`stop`](Self::stop) lets them end first.
 pub struct Commands {
     functions: Functions,
