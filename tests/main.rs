@@ -151,3 +151,6 @@ mod older;
 
 /// Fences that no other test shows.
 mod fences;
+
+/// Groups that are ended before all of their items have run.
+mod cancel;

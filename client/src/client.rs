@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_nats::jetstream::object_store::ObjectInfo;
 use futures_util::{Stream, StreamExt, stream};
 use jetiter_config::broker::Broker;
 use jetiter_config::call::Call;
@@ -51,7 +52,7 @@ enum By {
 
 pub(crate) struct Remote {
     pub(crate) broker: Broker,
-    window: settings::Submit,
+    pub(crate) window: settings::Submit,
     /// Queues that were there when asked.
     queues: Mutex<HashSet<Queue>>,
 }
@@ -157,6 +158,19 @@ impl Client {
         }
     }
 
+    /// Waits for a group's end, without its list: how it ended, or `None` when it has not after
+    /// `wait`.
+    pub async fn ended(&self, group: &GroupId, wait: Duration) -> Result<Option<Summary>, Error> {
+        let Some(remote) = self.remote() else {
+            return Ok(self.read(group, wait).await?.map(|raw| raw.summary));
+        };
+        match wait::for_object(&remote.broker, group, group.as_str(), wait).await? {
+            Some(Found::Stored(info)) => read_summary(group, &info).map(Some),
+            Some(Found::Told(list)) => Ok(Some(list.summary)),
+            None => Ok(None),
+        }
+    }
+
     /// Follows how far a group is: lossy, a few times a second, from now on. Nothing comes from
     /// a client that runs inline.
     pub async fn progress(
@@ -234,6 +248,12 @@ impl fmt::Debug for Client {
     }
 }
 
+fn read_summary(group: &GroupId, info: &ObjectInfo) -> Result<Summary, Error> {
+    let reason = "its metadata is not jetiter's".to_owned();
+    let damaged = || Error::Damaged { group: group.to_string(), reason };
+    Summary::from_metadata(&info.metadata).ok_or_else(damaged)
+}
+
 impl Remote {
     async fn submit<A: Serialize>(
         &self,
@@ -304,8 +324,7 @@ impl Remote {
             None => return Ok(None),
         };
         let damaged = |reason: String| Error::Damaged { group: group.to_string(), reason };
-        let summary = Summary::from_metadata(&info.metadata)
-            .ok_or_else(|| damaged("its metadata is not jetiter's".to_owned()))?;
+        let summary = read_summary(group, &info)?;
         let reason = match download(&self.broker, &info).await {
             Ok(Some(bytes)) => return Ok(Some(Raw { summary, bytes })),
             Ok(None) => None,

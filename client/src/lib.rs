@@ -5,6 +5,7 @@
 //! collator do the rest; [`Client::result`] waits in `wait` and reads the list.
 
 mod buffer;
+mod cancel;
 mod client;
 mod download;
 mod error;
@@ -21,6 +22,7 @@ mod status;
 mod submit;
 mod wait;
 
+pub use cancel::Cancel;
 pub use client::Client;
 pub use error::Error;
 pub use iter::Iter;

@@ -2,6 +2,7 @@
 //! [`server`].
 
 pub(crate) mod bench;
+pub(crate) mod cancel;
 pub(crate) mod collator;
 pub(crate) mod completions;
 pub(crate) mod config;

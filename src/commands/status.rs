@@ -69,7 +69,7 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn finished(summary: &Summary, json: bool) -> Result<Exit, Failure> {
+pub(super) fn finished(summary: &Summary, json: bool) -> Result<Exit, Failure> {
     if json {
         output::line(serde_json::to_vec(&Shown::of(summary))?)?;
         return Ok(Exit::Done);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use jetiter_config::settings::{Settings, redact_url};
 use jetiter_config::topology::Made;
 use jetiter_config::{Broker, Error, Topology};
-use jetiter_worker::{Collator, Functions, Worker};
+use jetiter_worker::{Collator, Ends, Functions, Worker};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -101,8 +101,14 @@ async fn engine(
     let mut workers = Parts::default();
     for _ in 0..args.workers {
         let broker = Broker::connect(settings, "jetiter up: worker").await?;
-        let worker = Worker::new(&broker, functions.clone(), settings).await?;
-        workers.add(|stop| worker.run(stop));
+        let ends = Ends::new(&broker);
+        let worker = Worker::new(&broker, functions.clone().told_by(&ends), settings).await?;
+        workers.add(|stop| async move {
+            tokio::select! {
+                ended = worker.run(stop) => ended,
+                never = ends.follow() => match never {},
+            }
+        });
     }
     let broker = Broker::connect(settings, "jetiter up: collator").await?;
     let collator = Collator::new(&broker, settings).await?;

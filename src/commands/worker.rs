@@ -1,7 +1,7 @@
 //! `jetiter worker`
 
 use jetiter_config::Broker;
-use jetiter_worker::{Functions, Worker, math};
+use jetiter_worker::{Ends, Functions, Worker, math};
 use serde::Serialize;
 use serde_json::json;
 
@@ -33,14 +33,18 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
     let stop = signals::stop()?;
     let broker = Broker::connect(&settings, "jetiter worker").await?;
     let names = functions.names().count();
-    let worker = Worker::new(&broker, functions, &settings).await?;
+    let ends = Ends::new(&broker);
+    let worker = Worker::new(&broker, functions.told_by(&ends), &settings).await?;
     tracing::info!(
         queue = settings.worker.queue,
         concurrency = settings.worker.slots(),
         functions = names,
         "working"
     );
-    worker.run(stop.cancelled()).await?;
+    tokio::select! {
+        ended = worker.run(stop.cancelled()) => ended?,
+        never = ends.follow() => match never {},
+    }
     Ok(Exit::Done)
 }
 

@@ -12,6 +12,7 @@ use jetiter_config::names::Function;
 use jetiter_config::wire::{ErrorKind, ItemError};
 use tokio::sync::oneshot;
 
+use crate::ends::Ends;
 use crate::error::Error;
 use crate::handler::{Context, Fallible, Handler, Value};
 
@@ -48,6 +49,7 @@ pub(crate) type States = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
 pub struct Functions {
     by_name: BTreeMap<String, Served>,
     states: Arc<States>,
+    ends: Option<Ends>,
     mistakes: Vec<Error>,
 }
 
@@ -64,6 +66,7 @@ struct Served {
 pub(crate) struct Found {
     served: Served,
     states: Arc<States>,
+    ends: Option<Ends>,
 }
 
 impl Functions {
@@ -102,6 +105,13 @@ impl Functions {
         self
     }
 
+    /// Runs nothing more of a group whose end was heard of, and tells the functions that run for it:
+    /// [`Context::stop`].
+    pub fn told_by(mut self, ends: &Ends) -> Functions {
+        self.ends = Some(ends.clone());
+        self
+    }
+
     /// Serves another set's functions too.
     pub fn include(mut self, other: Functions) -> Functions {
         self.mistakes.extend(other.mistakes);
@@ -126,7 +136,11 @@ impl Functions {
     /// The function of this name, or what an item that wants it comes to.
     pub(crate) fn find(&self, function: &Function) -> Result<Found, ItemError> {
         match self.by_name.get(function.as_str()) {
-            Some(served) => Ok(Found { served: served.clone(), states: self.states.clone() }),
+            Some(served) => Ok(Found {
+                served: served.clone(),
+                states: self.states.clone(),
+                ends: self.ends.clone(),
+            }),
             None => Err(ItemError::new(ErrorKind::UnknownFunction, self.unknown(function))),
         }
     }
@@ -193,13 +207,20 @@ impl Found {
     /// Runs one item, as [`Call::call`] does.
     pub(crate) fn call(&self, item: Item) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
         let limit = item.timeout;
-        let context = Context::new(item, self.states.clone());
-        let stop = context.stop.clone();
+        let heard = self.heard(&item).cloned();
+        let (states, ends) = (self.states.clone(), self.ends.clone());
         let function = self.served.erased.clone();
-        let running = AssertUnwindSafe(async move { function(context).await });
         Box::pin(async move {
+            if let Some(ends) = heard
+                && ends.is_over(&item.group).await
+            {
+                // Stored behind the group's end, it is removed with what came too late.
+                return Err(ItemError::new(ErrorKind::Lost, "its group ended before it began"));
+            }
+            let context = Context::new(item, states, ends.as_ref());
             // Told at the end of the call, however it ends, so that what it left behind can stop.
-            let _told = stop.drop_guard();
+            let _told = context.stop.clone().drop_guard();
+            let running = AssertUnwindSafe(async move { function(context).await });
             match tokio::time::timeout(limit, running.catch_unwind()).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(panic)) => Err(panicked(panic)),
@@ -208,11 +229,16 @@ impl Found {
         })
     }
 
+    /// Where to ask whether the item's group is over, if that is in question.
+    fn heard(&self, item: &Item) -> Option<&Ends> {
+        self.ends.as_ref().filter(|ends| ends.is_heard(&item.group))
+    }
+
     /// The outcome of a function that has nothing to wait for, at a small part of the cost; `None`
     /// for any other.
     pub(crate) fn at_once(&self, item: &Item) -> Option<Outcome> {
-        let at_once = self.served.at_once.as_ref()?;
-        let context = || Context::new(item.clone(), self.states.clone());
+        let at_once = self.served.at_once.as_ref().filter(|_| self.heard(item).is_none())?;
+        let context = || Context::new(item.clone(), self.states.clone(), self.ends.as_ref());
         let outcome = catch_unwind(AssertUnwindSafe(|| at_once(item, &context)));
         outcome.unwrap_or_else(|panic| Some(Err(panicked(panic))))
     }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
+use crate::ends::{Ends, Watch};
 use crate::functions::States;
 
 /// What a function may know of the item it runs for, besides the argument.
@@ -19,15 +20,19 @@ use crate::functions::States;
 pub struct Context {
     /// The item: group, id, attempt and the rest.
     pub item: Item,
-    /// Cancelled when nobody waits for the value any more: the item's time is over. A blocking
-    /// function that looks at it now and then can end early.
+    /// Cancelled when nobody waits for the value any more: the item's time is over, or its group
+    /// was cancelled. A blocking function that looks at it now and then can end early.
     pub stop: CancellationToken,
     states: Arc<States>,
+    /// Kept for as long as somebody may look at `stop`.
+    _watch: Option<Arc<Watch>>,
 }
 
 impl Context {
-    pub(crate) fn new(item: Item, states: Arc<States>) -> Context {
-        Context { item, stop: CancellationToken::new(), states }
+    pub(crate) fn new(item: Item, states: Arc<States>, ends: Option<&Ends>) -> Context {
+        let watch = ends.map(|ends| Arc::new(ends.watch(&item.group)));
+        let stop = watch.as_ref().map_or_else(CancellationToken::new, |w| w.told.child_token());
+        Context { item, stop, states, _watch: watch }
     }
 
     /// What was shared under this type with [`Functions::state`](crate::Functions::state);

@@ -11,6 +11,7 @@ mod chunk;
 mod chunk_run;
 mod chunk_store;
 mod collator;
+mod ends;
 mod error;
 mod executor;
 mod functions;
@@ -32,6 +33,7 @@ mod turns;
 mod worker;
 
 pub use collator::Collator;
+pub use ends::Ends;
 pub use error::Error;
 pub use functions::Functions;
 pub use handler::{Context, Handler};

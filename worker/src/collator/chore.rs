@@ -299,6 +299,12 @@ async fn verify(collation: &Collation, group: String, first: u64) -> Done {
         {
             return Done::Nothing;
         }
+        // A submission that went on after the group's end.
+        if summary.state != State::Complete
+            && intake::remove_waiting(&collation.broker, &group).await.is_err()
+        {
+            return Done::Nothing;
+        }
     }
     Done::Verified { group, first, result }
 }
@@ -333,7 +339,8 @@ async fn ask_waiting(
     }
 }
 
-async fn is_without_seal(broker: &Broker, group: &str) -> bool {
+/// Whether no seal of the group waits to be taken in.
+pub(super) async fn is_without_seal(broker: &Broker, group: &str) -> bool {
     let ns = &broker.namespace;
     // Keys of foreign shape belong to no group that could be sealed.
     let Ok(group) = group.parse() else { return true };

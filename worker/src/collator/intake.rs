@@ -2,7 +2,7 @@
 
 use async_nats::Message;
 use async_nats::jetstream;
-use jetiter_config::broker::{Broker, Refusal};
+use jetiter_config::broker::{ApiError, Broker, Refusal};
 use jetiter_config::crash_point;
 use jetiter_config::names::{COLLATOR_CONSUMER, Control, Entry, Mark};
 use jetiter_config::wire::{End, ItemError, Seal, State, cut, once_headers};
@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, sleep};
 
+use super::chore;
 use crate::error::Error;
 use crate::patience::Patience;
 use crate::pull::{Pull, Pulled};
@@ -56,7 +57,7 @@ async fn pull_all(broker: &Broker, mut pull: Pull, patience: &mut Patience) -> S
 async fn take(broker: &Broker, message: Message) {
     let answer = match broker.namespace.parse_control(&message.subject) {
         Some(Control::Seal(group)) => seal(broker, group, &message).await,
-        Some(Control::Cancel(group)) => end(broker, group, State::Cancelled).await,
+        Some(Control::Cancel(group)) => cancel(broker, group).await,
         None => {
             tracing::warn!(subject = %message.subject, "a malformed subject is dropped");
             jetstream::AckKind::Term
@@ -121,6 +122,15 @@ async fn compare(broker: &Broker, group: &str, seal: &Seal) -> jetstream::AckKin
     jetstream::AckKind::Ack
 }
 
+/// Behind the group's seal, if one was stored: without it the result has no total, no label, and is
+/// kept for ever.
+async fn cancel(broker: &Broker, group: &str) -> jetstream::AckKind {
+    match chore::is_without_seal(broker, group).await {
+        true => end(broker, group, State::Cancelled).await,
+        false => jetstream::AckKind::Nak(Some(Duration::from_millis(50))),
+    }
+}
+
 /// Ends a group: the mark first, so that it is decided, then its waiting items go.
 pub(crate) async fn end(broker: &Broker, group: &str, state: State) -> jetstream::AckKind {
     match write_mark(broker, group, Mark::End, &End { state }).await {
@@ -131,12 +141,21 @@ pub(crate) async fn end(broker: &Broker, group: &str, state: State) -> jetstream
         }
     }
     crash_point("collator.ended");
+    match remove_waiting(broker, group).await {
+        Ok(()) => jetstream::AckKind::Ack,
+        // It comes again, and finds its mark written.
+        Err(error) => {
+            tracing::warn!(group, %error, "the waiting items are not removed yet");
+            jetstream::AckKind::Nak(Some(Duration::from_secs(1)))
+        }
+    }
+}
+
+/// Removes the items of a group that has ended: nobody is to run them.
+pub(super) async fn remove_waiting(broker: &Broker, group: &str) -> Result<(), ApiError> {
     let ns = &broker.namespace;
     let waiting = ns.waiting_filter(group);
-    if let Err(error) = broker.purge(&ns.items_stream(), Some(&waiting), None).await {
-        tracing::warn!(group, %error, "the waiting items are not removed; they will be run");
-    }
-    jetstream::AckKind::Ack
+    broker.purge(&ns.items_stream(), Some(&waiting), None).await.map(drop)
 }
 
 async fn write_mark(

@@ -25,6 +25,7 @@ use jetiter_config::settings::{self, Settings};
 
 use crate::error::Error;
 use active::Active;
+pub(crate) use follower::read_from;
 use lease::Lease;
 
 /// Collates the groups of one namespace. Start as many as you like: one works, the others stand
