@@ -154,3 +154,6 @@ mod fences;
 
 /// Groups that are ended before all of their items have run.
 mod cancel;
+
+/// Outcomes as they come, and where a group stands.
+mod stream;

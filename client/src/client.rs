@@ -195,7 +195,7 @@ impl Client {
         Ok(events.map(|warning| warning.reason))
     }
 
-    async fn events<T: DeserializeOwned + Send + 'static>(
+    pub(crate) async fn events<T: DeserializeOwned + Send + 'static>(
         &self,
         group: &GroupId,
         kind: &str,

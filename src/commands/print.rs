@@ -88,6 +88,29 @@ pub(super) async fn read(client: &Client, group: &GroupId, wait: Duration) -> Re
     raw.ok_or_else(|| not_finished(group, wait))
 }
 
+/// Prints the outcomes of a group as they come, one JSON object a line.
+pub(super) async fn outcomes(client: &Client, group: &GroupId) -> Result<(), Failure> {
+    let mut outcomes = client.stream_raw(group);
+    while let Some(outcome) = outcomes.next().await {
+        let outcome = outcome?;
+        let index = serde_json::to_string(&outcome.index)?;
+        let mut line = format!("{{\"index\":{index},").into_bytes();
+        match outcome.into_json() {
+            Ok(value) => {
+                line.extend_from_slice(b"\"value\":");
+                line.extend_from_slice(&value);
+            }
+            Err(error) => {
+                line.extend_from_slice(b"\"error\":");
+                serde_json::to_writer(&mut line, &error)?;
+            }
+        }
+        line.push(b'}');
+        output::line(line)?;
+    }
+    Ok(())
+}
+
 pub(super) fn unknown(group: &GroupId) -> Failure {
     let text = format!(
         "no group {group} is known: `jetiter ls` lists those that are; look also whether \
