@@ -157,3 +157,6 @@ mod cancel;
 
 /// Outcomes as they come, and where a group stands.
 mod stream;
+
+/// Whom a seal names is told that its group is done.
+mod notify;

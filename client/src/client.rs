@@ -10,9 +10,9 @@ use async_nats::jetstream::object_store::ObjectInfo;
 use futures_util::{Stream, StreamExt, stream};
 use jetiter_config::broker::Broker;
 use jetiter_config::call::Call;
-use jetiter_config::names::{Function, GroupId, Lane, Queue, records_object};
+use jetiter_config::names::{Function, GroupId, Lane, Queue, check_notify, records_object};
 use jetiter_config::settings::{self, Settings};
-use jetiter_config::wire::{Progress, Seal, Summary};
+use jetiter_config::wire::{self, Progress, Seal, Summary};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -102,6 +102,7 @@ impl Client {
         if let Some(label) = &options.label {
             Seal::check_label(label)?;
         }
+        options.notify.iter().try_for_each(|subject| check_notify(subject))?;
         let group = options.group.clone().unwrap_or_else(GroupId::random);
         match &self.by {
             By::Inline(inline) => inline.run(group.clone(), function, arguments, options).await?,
@@ -186,12 +187,18 @@ impl Client {
         &self,
         group: &GroupId,
     ) -> Result<impl Stream<Item = String> + Send + Unpin + use<>, Error> {
-        #[derive(serde::Deserialize)]
-        struct Warning {
-            reason: String,
-        }
         // Only events of these kinds hold a reason.
         let events = self.events::<Warning>(group, "*").await?;
+        Ok(events.map(|warning| warning.reason))
+    }
+
+    /// Why the group's seal was refused, if it is: a group whose only seal was refused will not
+    /// complete. Lossy, from now on.
+    pub async fn rejected(
+        &self,
+        group: &GroupId,
+    ) -> Result<impl Stream<Item = String> + Send + Unpin + use<>, Error> {
+        let events = self.events::<Warning>(group, "rejected").await?;
         Ok(events.map(|warning| warning.reason))
     }
 
@@ -248,6 +255,12 @@ impl fmt::Debug for Client {
     }
 }
 
+/// An event that tells what is wrong.
+#[derive(serde::Deserialize)]
+struct Warning {
+    reason: String,
+}
+
 fn read_summary(group: &GroupId, info: &ObjectInfo) -> Result<Summary, Error> {
     let reason = "its metadata is not jetiter's".to_owned();
     let damaged = || Error::Damaged { group: group.to_string(), reason };
@@ -270,8 +283,12 @@ impl Remote {
             None => "default".parse()?,
         };
         self.check_queue(&queue).await?;
+        let telling = options.notify.as_ref().map(|subject| {
+            let seal = self.broker.namespace.seal_subject(group);
+            self.broker.adding(seal, wire::NOTIFY, subject.clone())
+        });
         let submission = Submission {
-            broker: &self.broker,
+            broker: telling.as_ref().unwrap_or(&self.broker),
             window: &self.window,
             group: group.clone(),
             queue,

@@ -52,6 +52,9 @@ pub(crate) struct Args {
     /// How long the result is kept, at least 1s [default: for ever]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     cached: Option<Duration>,
+    /// The subject on which the group's end is told [must begin with what collator.notify allows]
+    #[arg(long, value_name = "SUBJECT")]
+    notify: Option<String>,
     /// The group's id, for taking up a submission that was broken off [default: a new one]
     #[arg(long, value_name = "ID")]
     group: Option<GroupId>,
@@ -117,6 +120,7 @@ impl Map {
             ended = work => ended,
             Err(failure) = self.follow() => Err(failure),
             Err(failure) = print::warnings(&self.client, &self.group) => Err(failure),
+            failure = print::rejected(&self.client, &self.group) => Err(failure),
             Ok(()) = tokio::signal::ctrl_c() => Err(self.interrupted()),
         };
         self.bar.end();
@@ -211,6 +215,9 @@ impl Map {
         }
         if let Some(chunk) = args.chunk {
             options = options.chunk(chunk);
+        }
+        if let Some(subject) = &args.notify {
+            options = options.notify(subject);
         }
         if let Some(keep) = args.cached {
             options = options.cached(keep);

@@ -88,6 +88,21 @@ pub(super) async fn read(client: &Client, group: &GroupId, wait: Duration) -> Re
     raw.ok_or_else(|| not_finished(group, wait))
 }
 
+/// Waits until the seal of a group that is submitted here is refused.
+pub(super) async fn rejected(client: &Client, group: &GroupId) -> Failure {
+    let mut rejected = match client.rejected(group).await {
+        Ok(rejected) => rejected,
+        Err(error) => return error.into(),
+    };
+    match rejected.next().await {
+        Some(reason) => Failure::new(format!(
+            "{reason}. The group {group} is not sealed and ends as abandoned; `jetiter cancel \
+             {group}` ends it now"
+        )),
+        None => pending().await,
+    }
+}
+
 /// Prints the outcomes of a group as they come, one JSON object a line.
 pub(super) async fn outcomes(client: &Client, group: &GroupId) -> Result<(), Failure> {
     let mut outcomes = client.stream_raw(group);

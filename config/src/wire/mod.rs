@@ -2,6 +2,7 @@
 //! directions of its wire form.
 
 mod headers;
+mod notice;
 mod outcome;
 mod outcomes;
 mod outcomes_writer;
@@ -9,6 +10,7 @@ mod seal;
 mod summary;
 
 pub use headers::*;
+pub use notice::{Notice, Notify};
 pub use outcome::{ErrorKind, ItemError, Record, Run, cut, is_failed, outcome_headers};
 pub use outcomes::Outcomes;
 pub use outcomes_writer::{OutcomesWriter, Ran};

@@ -1,11 +1,15 @@
 //! Seals and cancels become marks in the cache, so that one log decides everything.
 
+use std::sync::Arc;
+
 use async_nats::Message;
 use async_nats::jetstream;
 use jetiter_config::broker::{ApiError, Broker, Refusal};
 use jetiter_config::crash_point;
 use jetiter_config::names::{COLLATOR_CONSUMER, Control, Entry, Mark};
-use jetiter_config::wire::{End, ItemError, Seal, State, cut, once_headers};
+use jetiter_config::settings;
+use jetiter_config::wire::{End, ItemError, NOTIFY, Notify, Seal, State, cut, once_headers};
+use serde::Serialize;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, sleep};
@@ -19,12 +23,13 @@ use crate::pull::{Pull, Pulled};
 const WINDOW: usize = 256;
 
 /// Takes in seals and cancels until it is dropped, or until none could be had for too long.
-pub(crate) async fn run(broker: &Broker, patience: Duration) -> Error {
+pub(crate) async fn run(broker: &Broker, settings: &settings::Collator) -> Error {
     let items = broker.namespace.items_stream();
-    let mut patience = Patience::new(patience);
+    let mut patience = Patience::new(settings.patience);
+    let prefixes: Arc<[String]> = broker.namespace.notify_prefixes(&settings.notify).into();
     loop {
         let reason = match Pull::open(broker, &items, COLLATOR_CONSUMER).await {
-            Ok(pull) => pull_all(broker, pull, &mut patience).await,
+            Ok(pull) => pull_all(broker, pull, &prefixes, &mut patience).await,
             Err(error) => error.to_string(),
         };
         tracing::warn!(reason, "no seals come, trying again; `jetiter init` makes what is missing");
@@ -35,7 +40,12 @@ pub(crate) async fn run(broker: &Broker, patience: Duration) -> Error {
     }
 }
 
-async fn pull_all(broker: &Broker, mut pull: Pull, patience: &mut Patience) -> String {
+async fn pull_all(
+    broker: &Broker,
+    mut pull: Pull,
+    prefixes: &Arc<[String]>,
+    patience: &mut Patience,
+) -> String {
     let mut running = JoinSet::new();
     loop {
         while running.try_join_next().is_some() {}
@@ -44,8 +54,8 @@ async fn pull_all(broker: &Broker, mut pull: Pull, patience: &mut Patience) -> S
         }
         match pull.next(WINDOW - running.len()).await {
             Pulled::Message(message) => {
-                let broker = broker.clone();
-                running.spawn(async move { take(&broker, message).await });
+                let (broker, prefixes) = (broker.clone(), prefixes.clone());
+                running.spawn(async move { take(&broker, &prefixes, message).await });
             }
             Pulled::Nothing | Pulled::Silent => {}
             Pulled::Lost(reason) => return reason,
@@ -54,9 +64,9 @@ async fn pull_all(broker: &Broker, mut pull: Pull, patience: &mut Patience) -> S
     }
 }
 
-async fn take(broker: &Broker, message: Message) {
+async fn take(broker: &Broker, prefixes: &[String], message: Message) {
     let answer = match broker.namespace.parse_control(&message.subject) {
-        Some(Control::Seal(group)) => seal(broker, group, &message).await,
+        Some(Control::Seal(group)) => seal(broker, prefixes, group, &message).await,
         Some(Control::Cancel(group)) => cancel(broker, group).await,
         None => {
             tracing::warn!(subject = %message.subject, "a malformed subject is dropped");
@@ -69,9 +79,38 @@ async fn take(broker: &Broker, message: Message) {
     message.ack_with(answer).await.ok();
 }
 
-async fn seal(broker: &Broker, group: &str, message: &Message) -> jetstream::AckKind {
-    let seal = match Seal::from_message(message.headers.as_ref(), &message.payload) {
-        Ok(seal) => seal,
+/// The payload of a seal mark.
+#[derive(Serialize)]
+struct Sealed<'a> {
+    #[serde(flatten)]
+    seal: &'a Seal,
+    #[serde(flatten)]
+    notify: Notify,
+}
+
+/// A seal, and where its group's end is to be told.
+fn read(broker: &Broker, prefixes: &[String], message: &Message) -> Result<(Seal, Notify), String> {
+    let headers = message.headers.as_ref();
+    let seal = Seal::from_message(headers, &message.payload).map_err(|error| error.to_string())?;
+    let notify = Notify::from_headers(headers).map_err(|error| format!("{NOTIFY}: {error}"))?;
+    let refused = |subject: &&String| !broker.namespace.may_notify(subject.as_str(), prefixes);
+    match notify.notify.as_ref().filter(refused) {
+        Some(subject) => Err(format!(
+            "{NOTIFY} is {subject:?}, and collator.notify allows subjects that begin with {}",
+            prefixes.join(" or ")
+        )),
+        None => Ok((seal, notify)),
+    }
+}
+
+async fn seal(
+    broker: &Broker,
+    prefixes: &[String],
+    group: &str,
+    message: &Message,
+) -> jetstream::AckKind {
+    let (seal, notify) = match read(broker, prefixes, message) {
+        Ok(read) => read,
         Err(error) => {
             // It may quote a payload as large as a message can be.
             let reason = cut(format!("the seal is refused: {error}"), ItemError::MAX_MESSAGE);
@@ -81,7 +120,7 @@ async fn seal(broker: &Broker, group: &str, message: &Message) -> jetstream::Ack
             return jetstream::AckKind::Term;
         }
     };
-    match write_mark(broker, group, Mark::Seal, &seal).await {
+    match write_mark(broker, group, Mark::Seal, &Sealed { seal: &seal, notify }).await {
         Ok(()) => jetstream::AckKind::Ack,
         Err(Refusal::Already) => compare(broker, group, &seal).await,
         Err(refusal) => {
