@@ -160,3 +160,8 @@ mod stream;
 
 /// Whom a seal names is told that its group is done.
 mod notify;
+
+/// The engine as a NATS micro service.
+mod service;
+/// docs/service.md, word for word, with the nats command line client.
+mod service_docs;

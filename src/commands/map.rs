@@ -269,7 +269,7 @@ impl Map {
 }
 
 /// A number of arguments, or `auto`.
-pub(super) fn chunk(text: &str) -> Result<Chunk, String> {
+pub(crate) fn chunk(text: &str) -> Result<Chunk, String> {
     match text.parse() {
         _ if text == "auto" => Ok(Chunk::auto()),
         Ok(count) if (1..=Chunk::MAX).contains(&count) => Ok(Chunk::of(count)),

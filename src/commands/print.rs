@@ -40,7 +40,7 @@ pub(super) async fn warnings(client: &Client, group: &GroupId) -> Result<Infalli
 
 /// A summary without what only the engine needs.
 #[derive(Serialize)]
-pub(super) struct Shown<'a> {
+pub(crate) struct Shown<'a> {
     group: &'a str,
     state: State,
     total: Option<u32>,
@@ -56,7 +56,7 @@ pub(super) struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    pub(super) fn of(summary: &'a Summary) -> Shown<'a> {
+    pub(crate) fn of(summary: &'a Summary) -> Shown<'a> {
         Shown {
             group: &summary.group,
             state: summary.state,
@@ -75,7 +75,7 @@ impl<'a> Shown<'a> {
 }
 
 /// The list of a group; a failure that tells whether it is on its way when there is none.
-pub(super) async fn read(client: &Client, group: &GroupId, wait: Duration) -> Result<Raw, Failure> {
+pub(crate) async fn read(client: &Client, group: &GroupId, wait: Duration) -> Result<Raw, Failure> {
     if let Some(raw) = client.read(group, Duration::ZERO).await? {
         return Ok(raw);
     }
@@ -126,7 +126,7 @@ pub(super) async fn outcomes(client: &Client, group: &GroupId) -> Result<(), Fai
     Ok(())
 }
 
-pub(super) fn unknown(group: &GroupId) -> Failure {
+pub(crate) fn unknown(group: &GroupId) -> Failure {
     let text = format!(
         "no group {group} is known: `jetiter ls` lists those that are; look also whether \
          --namespace and --server are the right ones"
@@ -134,7 +134,7 @@ pub(super) fn unknown(group: &GroupId) -> Failure {
     Failure::with(Exit::UnknownGroup, text)
 }
 
-pub(super) fn not_finished(group: &GroupId, waited: Duration) -> Failure {
+pub(crate) fn not_finished(group: &GroupId, waited: Duration) -> Failure {
     let waited = match waited {
         Duration::ZERO => String::new(),
         waited => format!(" after {}", wait::shown(waited)),
@@ -147,7 +147,7 @@ pub(super) fn not_finished(group: &GroupId, waited: Duration) -> Failure {
 }
 
 /// The records, as JSON and as values.
-pub(super) async fn records(
+pub(crate) async fn records(
     client: &Client,
     group: &GroupId,
 ) -> Result<(Vec<u8>, Vec<Record>), Failure> {

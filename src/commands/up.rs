@@ -6,15 +6,18 @@ use std::path::PathBuf;
 use jetiter_config::settings::{Settings, redact_url};
 use jetiter_config::topology::Made;
 use jetiter_config::{Broker, Error, Topology};
-use jetiter_worker::{Collator, Ends, Functions, Worker};
+use jetiter_worker::{Collator, Functions};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::collator::collate;
 use super::init::add_queue;
+use super::serve::Serve;
 use super::server::Server;
 use super::worker::functions;
 use crate::cli::{Exit, Failure, Global, log, output, signals};
+use crate::service::Service;
 
 /// All in one: a NATS server if none answers, the assets, a worker and a collator
 ///
@@ -101,19 +104,14 @@ async fn engine(
     let mut workers = Parts::default();
     for _ in 0..args.workers {
         let broker = Broker::connect(settings, "jetiter up: worker").await?;
-        let ends = Ends::new(&broker);
-        let worker = Worker::new(&broker, functions.clone().told_by(&ends), settings).await?;
-        workers.add(|stop| async move {
-            tokio::select! {
-                ended = worker.run(stop) => ended,
-                never = ends.follow() => match never {},
-            }
-        });
+        let worker = Serve::new(broker, functions.clone(), settings).await?;
+        workers.add(|stop| worker.run(stop));
     }
     let broker = Broker::connect(settings, "jetiter up: collator").await?;
     let collator = Collator::new(&broker, settings).await?;
     let mut collators = Parts::default();
-    collators.add(|stop| collator.run(stop));
+    let service = Service::start(&broker, settings).await?;
+    collators.add(|stop| collate(collator, service, stop));
     output::note(format!(
         "ready: the namespace {} with {} worker(s) of {} slots and a collator; ctrl-C ends it",
         settings.namespace,

@@ -1,10 +1,11 @@
 //! `jetiter worker`
 
 use jetiter_config::Broker;
-use jetiter_worker::{Ends, Functions, Worker, math};
+use jetiter_worker::{Functions, math};
 use serde::Serialize;
 use serde_json::json;
 
+use super::serve::Serve;
 use super::test_functions;
 use crate::cli::{Exit, Failure, Global, log, signals};
 
@@ -33,18 +34,14 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
     let stop = signals::stop()?;
     let broker = Broker::connect(&settings, "jetiter worker").await?;
     let names = functions.names().count();
-    let ends = Ends::new(&broker);
-    let worker = Worker::new(&broker, functions.told_by(&ends), &settings).await?;
+    let worker = Serve::new(broker, functions, &settings).await?;
     tracing::info!(
         queue = settings.worker.queue,
         concurrency = settings.worker.slots(),
         functions = names,
         "working"
     );
-    tokio::select! {
-        ended = worker.run(stop.cancelled()) => ended?,
-        never = ends.follow() => match never {},
-    }
+    worker.run(stop.cancelled()).await?;
     Ok(Exit::Done)
 }
 

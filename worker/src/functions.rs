@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use jetiter_config::call::{Call, Item, Outcome};
 use jetiter_config::names::Function;
-use jetiter_config::wire::{ErrorKind, ItemError};
+use jetiter_config::wire::{ErrorKind, ItemError, Signature};
 use tokio::sync::oneshot;
 
 use crate::ends::Ends;
@@ -59,6 +59,8 @@ struct Served {
     erased: Erased,
     /// `None` for one that blocks.
     at_once: Option<AtOnce>,
+    takes: &'static str,
+    returns: &'static str,
 }
 
 /// A function and what it may know, for any number of items.
@@ -125,6 +127,16 @@ impl Functions {
     /// The names, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(String::as_str)
+    }
+
+    /// The names with the Rust types of arguments and values, in order.
+    pub fn signatures(&self) -> Vec<Signature> {
+        let signature = |(name, served): (&String, &Served)| Signature {
+            name: name.clone(),
+            takes: Some(short_type(served.takes)),
+            returns: Some(short_type(value_type(served.returns))),
+        };
+        self.by_name.iter().map(signature).collect()
     }
 
     /// Refuses a set that was put together wrongly: a malformed name, a name given twice, a
@@ -251,12 +263,44 @@ impl Served {
         Served {
             erased: Arc::new(move |context| Box::pin(function.invoke(context))),
             at_once: Some(Arc::new(move |item, context| at_once.at_once(item, context))),
+            takes: H::takes(),
+            returns: H::returns(),
         }
     }
 
     fn on_thread<K, H: Handler<K>>(function: H) -> Served {
-        Served { erased: on_thread(Arc::new(function)), at_once: None }
+        let erased = on_thread(Arc::new(function));
+        Served { erased, at_once: None, takes: H::takes(), returns: H::returns() }
     }
+}
+
+/// What a function returns when it does not fail.
+fn value_type(name: &str) -> &str {
+    let Some(both) = name.strip_prefix("core::result::Result<") else { return name };
+    let mut depth = 0;
+    let end = both.find(|c| {
+        match c {
+            '<' | '(' | '[' => depth += 1,
+            '>' | ')' | ']' => depth -= 1,
+            _ => {}
+        }
+        c == ',' && depth == 0
+    });
+    &both[..end.unwrap_or(both.len())]
+}
+
+/// A type's name without the paths in it: `Vec<String>`.
+fn short_type(name: &str) -> String {
+    let is_path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    let mut short = String::new();
+    let mut rest = name;
+    while let Some(first) = rest.chars().next() {
+        let end = rest.find(|c| !is_path(c)).unwrap_or(rest.len());
+        let (path, behind) = rest.split_at(end.max(first.len_utf8()));
+        short.push_str(path.rsplit("::").next().unwrap_or(path));
+        rest = behind;
+    }
+    short
 }
 
 /// What an item that took too long comes to.

@@ -54,6 +54,8 @@ pub trait Handler<K>: Send + Sync + 'static {
     #[doc(hidden)]
     fn invoke(&self, context: Context) -> impl Future<Output = Outcome> + Send + 'static;
     #[doc(hidden)]
+    fn takes() -> &'static str;
+    #[doc(hidden)]
     fn returns() -> &'static str;
     /// The outcome of a function that has nothing to wait for: what a chunk of many cheap calls
     /// runs on, so it makes no future and, where none is wanted, no context.
@@ -108,6 +110,7 @@ macro_rules! handlers {
             fn invoke(&self, context: Context) -> impl Future<Output = Outcome> + Send + 'static {
                 ready(argument(&context.item).and_then(|a| $finish(&context.item, self(a))))
             }
+            fn takes() -> &'static str { type_name::<A>() }
             fn returns() -> &'static str { type_name::<$returned>() }
             fn at_once(&self, item: &Item, _: &dyn Fn() -> Context) -> Option<Outcome> {
                 Some(argument(item).and_then(|a| $finish(item, self(a))))
@@ -124,6 +127,7 @@ macro_rules! handlers {
                 let item = context.item.clone();
                 ready(argument(&item).and_then(|a| $finish(&item, self(a, context))))
             }
+            fn takes() -> &'static str { type_name::<A>() }
             fn returns() -> &'static str { type_name::<$returned>() }
             fn at_once(&self, item: &Item, context: &dyn Fn() -> Context) -> Option<Outcome> {
                 let context = context();
@@ -143,6 +147,7 @@ macro_rules! handlers {
                 let running = argument(&context.item).map(self);
                 async move { $finish(&context.item, running?.await) }
             }
+            fn takes() -> &'static str { type_name::<A>() }
             fn returns() -> &'static str { type_name::<$returned>() }
         }
 
@@ -158,6 +163,7 @@ macro_rules! handlers {
                 let running = argument(&item).map(|a| self(a, context));
                 async move { $finish(&item, running?.await) }
             }
+            fn takes() -> &'static str { type_name::<A>() }
             fn returns() -> &'static str { type_name::<$returned>() }
         }
     };

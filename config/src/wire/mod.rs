@@ -7,6 +7,7 @@ mod outcome;
 mod outcomes;
 mod outcomes_writer;
 mod seal;
+mod serving;
 mod summary;
 
 pub use headers::*;
@@ -15,4 +16,5 @@ pub use outcome::{ErrorKind, ItemError, Record, Run, cut, is_failed, outcome_hea
 pub use outcomes::Outcomes;
 pub use outcomes_writer::{OutcomesWriter, Ran};
 pub use seal::{End, Seal, State};
+pub use serving::{Serving, Signature};
 pub use summary::{Done, Progress, Summary};
