@@ -36,15 +36,12 @@ fn commands() -> Vec<(String, Vec<String>)> {
 
 /// Without the times, which differ, and the widths of a table's columns.
 fn plain(text: &str) -> String {
-    let mut plain = String::new();
-    for word in text.split(|c: char| !c.is_ascii_digit()) {
-        let begin = plain.len();
-        plain.push_str(if word.len() == 13 { "<time>" } else { word });
-        let at = word.as_ptr() as usize - text.as_ptr() as usize + word.len();
-        plain.extend(text[at..].chars().next());
-        debug_assert!(begin <= plain.len());
-    }
-    plain.split_whitespace().collect::<Vec<_>>().join(" ")
+    let words = text.split_inclusive(|c: char| !c.is_ascii_digit()).map(|word| {
+        let digits = word.trim_end_matches(|c: char| !c.is_ascii_digit());
+        let is_time = digits.len() == 13;
+        if is_time { word.replacen(digits, "<time>", 1) } else { word.to_owned() }
+    });
+    words.collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[tokio::test(flavor = "multi_thread")]
