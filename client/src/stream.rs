@@ -9,7 +9,7 @@ use async_nats::Subscriber;
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use futures_util::future::pending;
 use futures_util::{Stream, StreamExt, stream};
-use jetiter_config::names::{Entry, GroupId, ItemId, Mark};
+use jetiter_config::names::{Entry, GroupId, ItemId, Mark, records_object};
 use jetiter_config::wire::{Done, ItemError, Seal, Summary};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep_until};
@@ -22,6 +22,8 @@ use crate::wait::{self, FIRST_LOOK, FOREVER, LAST_LOOK, UNANSWERED};
 
 /// How long between two tries to follow the log.
 const REOPEN: Duration = Duration::from_millis(500);
+/// How long between two looks for the records of a list that is there.
+const SOON: Duration = Duration::from_millis(100);
 
 impl Client {
     /// The outcomes of a group as they come, in any order, each once, with its index; it ends when
@@ -89,6 +91,8 @@ struct Live {
     look_at: Instant,
     pause: Duration,
     answered: Instant,
+    /// Since when the list is there.
+    listed: Option<Instant>,
 }
 
 /// What happened to a live group.
@@ -141,6 +145,7 @@ impl Following {
             look_at: now,
             pause: FIRST_LOOK,
             answered: now,
+            listed: None,
         }));
         // One that has ended has its list: nothing need be followed.
         self.look().await
@@ -218,6 +223,9 @@ impl Following {
     /// The group has ended: what the log did not bring is in the list.
     async fn finish(&mut self, summary: Summary) -> Result<(), Error> {
         if self.seen.counted(summary.total) < summary.len() {
+            if !self.has_records().await? {
+                return Ok(());
+            }
             let gone = || Error::Gone { group: self.group.to_string() };
             let list = self.client.read(&self.group, Duration::ZERO).await?.ok_or_else(gone)?;
             let Some(remote) = self.client.remote() else { return Ok(()) };
@@ -229,6 +237,32 @@ impl Following {
         }
         self.state = State::Told;
         Ok(())
+    }
+}
+
+impl Following {
+    /// Whether the list can be told by its records. They follow it by a moment, or much later when
+    /// their collator died: meanwhile the log, which nobody purges before, is followed on.
+    async fn has_records(&mut self) -> Result<bool, Error> {
+        let client = self.client.clone();
+        let (Some(remote), State::Live(live)) = (client.remote(), &mut self.state) else {
+            return Ok(true);
+        };
+        let since = *live.listed.get_or_insert_with(Instant::now);
+        // Then they are waited for, and it is told if they are gone.
+        if since.elapsed() > UNANSWERED {
+            return Ok(true);
+        }
+        let records = records_object(self.group.as_str());
+        let there = match wait::look(&remote.broker, &records).await {
+            Ok(found) => found.is_some(),
+            Err(error) if live.answered.elapsed() > UNANSWERED => return Err(error),
+            Err(_) => false,
+        };
+        if !there {
+            live.look_at = Instant::now() + SOON;
+        }
+        Ok(there)
     }
 }
 
