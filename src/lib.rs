@@ -26,7 +26,8 @@
 //! ```
 
 pub use jetiter_client::{
-    Chunk, Client, Error as ClientError, FOREVER, Fetched, Iter, Listed, Options, Raw, Status,
+    Cancel, Chunk, Client, Error as ClientError, FOREVER, Fetched, Iter, Listed, Options, Raw,
+    Status,
 };
 pub use jetiter_config::names::{Function, GroupId, ItemId, Namespace, Queue};
 pub use jetiter_config::wire::{ErrorKind, ItemError, Record, State, Summary};

@@ -158,3 +158,17 @@ mod older;
 
 /// Fences that no other test shows.
 mod fences;
+
+/// Groups that are ended before all of their items have run.
+mod cancel;
+
+/// Outcomes as they come, and where a group stands.
+mod stream;
+
+/// Whom a seal names is told that its group is done.
+mod notify;
+
+/// The engine as a NATS micro service.
+mod service;
+/// docs/service.md, word for word, with the nats command line client.
+mod service_docs;

@@ -155,6 +155,11 @@ impl Process {
         peak.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
     }
 
+    /// What it has printed so far.
+    pub fn output(&self) -> String {
+        std::fs::read_to_string(self.output.path()).unwrap()
+    }
+
     /// What it has said on standard error.
     pub fn log(&self) -> String {
         let mut text = String::new();

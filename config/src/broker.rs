@@ -18,6 +18,7 @@ use crate::names::Namespace;
 use crate::publisher::Publisher;
 pub use crate::publisher::{Publishing, Refusal, Stored};
 use crate::settings::Settings;
+use crate::wire::set_header;
 
 /// Which connection, and which namespace on it. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -31,6 +32,15 @@ pub struct Broker {
     /// How long to wait for the answer to a request.
     timeout: Duration,
     publisher: Arc<OnceCell<Publisher>>,
+    added: Option<Arc<Added>>,
+}
+
+/// A header for what is published on one subject.
+#[derive(Debug)]
+struct Added {
+    subject: String,
+    name: &'static str,
+    value: String,
 }
 
 /// What the server says of a stream.
@@ -91,16 +101,25 @@ impl Broker {
     /// Works over a connection that the caller made.
     pub fn new(client: async_nats::Client, namespace: Namespace, timeout: Duration) -> Broker {
         let jetstream = ContextBuilder::new().timeout(timeout).build(client.clone());
-        Broker { client, jetstream, namespace, timeout, publisher: Arc::default() }
+        Broker { client, jetstream, namespace, timeout, publisher: Arc::default(), added: None }
+    }
+
+    /// The same, which adds a header to what it publishes on one subject.
+    pub fn adding(&self, subject: String, name: &'static str, value: String) -> Broker {
+        Broker { added: Some(Arc::new(Added { subject, name, value })), ..self.clone() }
     }
 
     /// Publishes without waiting; the future ends with the server's word.
     pub async fn publish(
         &self,
         subject: impl Into<Subject>,
-        headers: HeaderMap,
+        mut headers: HeaderMap,
         payload: Bytes,
     ) -> Result<Publishing, Refusal> {
+        let subject = subject.into();
+        if let Some(added) = self.added.as_ref().filter(|added| added.subject == *subject) {
+            set_header(&mut headers, added.name, added.value.as_str());
+        }
         let publisher = match self.publisher.get() {
             Some(publisher) => publisher,
             None => {
@@ -108,7 +127,7 @@ impl Broker {
                 Box::pin(self.publisher.get_or_try_init(open)).await?
             }
         };
-        publisher.publish(subject.into(), headers, payload).await
+        publisher.publish(subject, headers, payload).await
     }
 
     /// Publishes and waits until the server has stored it, under which sequence it says.

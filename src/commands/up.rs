@@ -11,10 +11,13 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::collator::collate;
 use super::init::add_queue;
+use super::serve::Serve;
 use super::server::Server;
 use super::worker::{Told, functions};
 use crate::cli::{Exit, Failure, Global, log, output, signals};
+use crate::service::Service;
 
 /// All in one: a NATS server if none answers, the assets, a worker and a collator
 ///
@@ -103,13 +106,14 @@ async fn engine(
     let mut workers = Parts::default();
     for _ in 0..args.workers {
         let broker = Broker::connect(settings, "jetiter up: worker").await?;
-        let worker = Worker::new(&broker, functions.clone(), settings).await?;
+        let worker = Serve::new(broker, functions.clone(), settings).await?;
         workers.add(|stop| worker.run(stop));
     }
     let broker = Broker::connect(settings, "jetiter up: collator").await?;
     let collator = Collator::new(&broker, settings).await?;
     let mut collators = Parts::default();
-    collators.add(|stop| collator.run(stop));
+    let service = Service::start(&broker, settings).await?;
+    collators.add(|stop| collate(collator, service, stop));
     output::note(format!(
         "ready: the namespace {} with {} worker(s) of {} slots and a collator; ctrl-C ends it",
         settings.namespace,

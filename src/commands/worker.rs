@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::serve::Serve;
 use super::test_functions;
 use crate::cli::{Exit, Failure, Global, log, signals};
 
@@ -44,7 +45,7 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
     let stop = signals::stop()?;
     let broker = Broker::connect(&settings, "jetiter worker").await?;
     let names = functions.names().count();
-    let worker = Worker::new(&broker, functions, &settings).await?;
+    let worker = Serve::new(broker, functions, &settings).await?;
     tracing::info!(
         queue = settings.worker.queue,
         concurrency = settings.worker.slots(),

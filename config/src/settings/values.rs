@@ -196,6 +196,9 @@ pub struct Collator {
     /// Least time between two progress events of a group. Default `250ms`.
     #[serde(with = "humantime_serde")]
     pub progress_every: Duration,
+    /// What subjects of notices may begin with; `{namespace}` stands for the namespace. Default
+    /// `["{namespace}.notify."]`.
+    pub notify: Vec<String>,
     /// How long to go on while no server answers or a result can't be stored; then the collator
     /// ends with an error. Default `1h`.
     #[serde(with = "humantime_serde")]
@@ -294,6 +297,7 @@ impl Default for Collator {
             short_after: Duration::from_secs(30),
             done_ttl: Duration::from_secs(5),
             progress_every: Duration::from_millis(250),
+            notify: vec!["{namespace}.notify.".to_owned()],
             patience: Duration::from_secs(60 * 60),
         }
     }
