@@ -9,6 +9,7 @@ NATS_URL and JETITER_NAMESPACE say where. Everything is printed as one JSON valu
 """
 
 import asyncio
+import base64
 import json
 import os
 import sys
@@ -48,13 +49,16 @@ async def submit(js, group, function, arguments, queue="default"):
     await store(js, f"{NS}.seal.{group}", str(len(arguments)).encode(), headers)
 
 
-async def summary(js, group):
-    """What is said of the group's result, or None while there is none."""
-    results = await js.object_store(f"{NS}-results")
+async def summary(js, name):
+    """What is said of a group's result, or of its records; None while there is none."""
+    # Read as the message that it is: nats-py leaves out the metadata of an object.
+    token = base64.urlsafe_b64encode(name.encode()).decode()
     try:
-        return (await results.get_info(group)).metadata
+        message = await js.get_last_msg(f"OBJ_{NS}-results", f"$O.{NS}-results.M.{token}")
     except NotFoundError:
         return None
+    info = json.loads(message.data)
+    return None if info.get("deleted") else info["metadata"]
 
 
 async def follow(nc, js, group):
@@ -118,17 +122,21 @@ def outcomes(message):
 
 async def read(js, group):
     """The list in completion order, each value with its record; None for the value of a failed item."""
-    results = await js.object_store(f"{NS}-results")
-    values = await results.get(group)
-    while True:  # the records are there a moment after the list
-        try:
-            records = await results.get(f"{group}.records")
-            # Those of an earlier group of this name make room for ours.
-            if records.info.metadata == values.info.metadata:
-                return list(zip(json.loads(values.data), json.loads(records.data)))
-        except NotFoundError:
-            pass
+    found = await summary(js, group)
+    if found is None:
+        sys.exit(f"there is no result of {group}")
+    # The records are there a moment after the list; those of an earlier group of this name are not ours.
+    for _ in range(300):
+        records = await summary(js, f"{group}.records")
+        if records is not None and records["records"] == found["records"]:
+            break
         await asyncio.sleep(0.1)
+    else:
+        sys.exit(f"the records of {group} do not come")
+    results = await js.object_store(f"{NS}-results")
+    values = json.loads((await results.get(group)).data)
+    records = json.loads((await results.get(f"{group}.records")).data)
+    return list(zip(values, records))  # behind the list's records stand those of items out of range
 
 
 def show(**what):

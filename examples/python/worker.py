@@ -98,7 +98,7 @@ async def run(js, message):
 def items(headers, data, stored):
     """Yields the index and the argument of each item of a message, or what is wrong in its place."""
     index, codec = headers.get("Jetiter-Index"), headers.get("Content-Type", "application/json")
-    form = re.fullmatch(r"(0|[1-9]\d*)(?:-([1-9]\d*))?", index or "")
+    form = re.fullmatch(r"(0|[1-9]\d{0,9})(?:-([1-9]\d{0,4}))?", index or "")
     first, count = (int(form[1]), int(form[2] or 1)) if form else (0, 1)
     if index and (not form or count > 65_536 or first + count > 2**32 - (form[2] is not None)):
         return [(stored, Fault("bad_header", f"Jetiter-Index is {index!r}"))]
@@ -106,8 +106,8 @@ def items(headers, data, stored):
     try:
         if codec not in CODECS:
             raise Fault("bad_header", f"the Content-Type {codec!r} is not known")
-        for name in ("Jetiter-Timeout", "Jetiter-Retries"):
-            number(headers, name, 1)
+        number(headers, "Jetiter-Timeout", 1, least=1)
+        number(headers, "Jetiter-Retries", 0)
         argument = CODECS[codec][0](data)
         arguments = argument if form and form[2] else [argument]
         if not isinstance(arguments, list) or len(arguments) != count:
@@ -119,11 +119,11 @@ def items(headers, data, stored):
     return zip(indexes, arguments)
 
 
-def number(headers, name, default):
+def number(headers, name, default, least=0):
     """A header that holds a number."""
     text = headers.get(name, str(default))
-    if not re.fullmatch(r"\d{1,15}", text):
-        raise Fault("bad_header", f"{name} is {text!r}: use a whole number")
+    if not re.fullmatch(r"\d{1,15}", text) or int(text) < least:
+        raise Fault("bad_header", f"{name} is {text!r}: use a whole number from {least} on")
     return int(text)
 
 
