@@ -151,3 +151,6 @@ mod older;
 
 /// Fences that no other test shows.
 mod fences;
+
+/// jetiter without its Rust library: the nats command line client, and other languages.
+mod languages;
