@@ -43,6 +43,8 @@ async def dies(_message):
 
 
 worker.FUNCTIONS |= {
+    "test.echo_json": lambda value: value,
+    "test.echo_cbor": lambda value: value,
     "test.second": second,
     "test.sleep": sleep,
     "test.nan": lambda _: float("nan"),
