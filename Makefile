@@ -9,7 +9,7 @@ SECONDS ?= 60
 NODES ?= 1
 RUNS ?= 1
 
-.PHONY: help demo test one chaos recovery fuzz lint tools clean-data need-cargo
+.PHONY: help demo test one chaos recovery fuzz lint tools languages clean-data need-cargo
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -66,6 +66,11 @@ tools: ## get nats-server, the nats command line client and libfaketime into .to
 	@tools/nats-server
 	@tools/nats
 	@tools/faketime
+
+languages: ## get what the examples in Python, JavaScript and Go need into .tools, print where
+	@tools/languages python
+	@tools/languages node
+	@tools/languages go
 
 clean-data: ## remove what a local server has stored in .jetiter (stop that server first)
 	rm -rf .jetiter

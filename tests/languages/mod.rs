@@ -1,6 +1,8 @@
 //! jetiter without its Rust library: the nats command line client, and the examples in other languages.
 
+mod bad_input;
 mod clients;
+mod conformance;
 mod encodings;
 mod page;
 mod program;
