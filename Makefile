@@ -23,6 +23,10 @@ test: lint ## all that CI runs: lint, then every test against a real nats-server
 	@server="$$(tools/nats-server)"; \
 	export JETITER_NATS_SERVER="$$server"; \
 	tools/faketime >/dev/null || test -z "$${CI:-}"; \
+	tools/nats >/dev/null || test -z "$${CI:-}"; \
+	for language in python node go; do \
+	  tools/languages "$$language" >/dev/null || test -z "$${CI:-}"; \
+	done; \
 	export RUST_TEST_THREADS="$${RUST_TEST_THREADS:-6}"; \
 	echo "cargo test with $$server"; \
 	cargo test --workspace --locked --features crash-points

@@ -70,7 +70,7 @@ async def run(js, message):
     # Nine tokens; the newer form has two more in front of the stream's name and one at the end.
     reply = message.reply.split(".")
     attempt, sequence, _, stored_at = reply[4:8] if len(reply) == 9 else reply[6:10]
-    codec = headers.get("Content-Type", "application/json")
+    codec = encoding(headers)
     dumps = CODECS.get(codec, CODECS["application/json"])[1]
     for index, argument in items(headers, message.data, f"n{sequence}-{stored_at}"):
         began, status = time.time(), {}
@@ -97,7 +97,7 @@ async def run(js, message):
 
 def items(headers, data, stored):
     """Yields the index and the argument of each item of a message, or what is wrong in its place."""
-    index, codec = headers.get("Jetiter-Index"), headers.get("Content-Type", "application/json")
+    index, codec = headers.get("Jetiter-Index"), encoding(headers)
     form = re.fullmatch(r"(0|[1-9]\d{0,9})(?:-([1-9]\d{0,4}))?", index or "")
     first, count = (int(form[1]), int(form[2] or 1)) if form else (0, 1)
     if index and (not form or count > 65_536 or first + count > 2**32 - (form[2] is not None)):
@@ -117,6 +117,11 @@ def items(headers, data, stored):
     except Exception as error:
         arguments = [Fault("bad_argument", str(error))] * count
     return zip(indexes, arguments)
+
+
+def encoding(headers):
+    """How the payload is written, and how its outcome shall be."""
+    return headers.get("Content-Type", "application/json").split(";")[0].strip().lower()
 
 
 def number(headers, name, default, least=0):

@@ -110,6 +110,33 @@ async fn submits_follows_streams_and_reads(language: Language) {
     }
     // Whoever comes late is told all the same.
     assert_eq!(start("stream").rest().await.len(), 3);
+    streams_entries_of_every_kind(language, &engine, &plain).await;
     worker.term().await;
     collator.term().await;
+}
+
+/// Entries as other workers may write them: several outcomes in one, and an item without an index.
+async fn streams_entries_of_every_kind(language: Language, engine: &Engine, plain: &Plain) {
+    let error = json!({ "kind": "failed", "message": "no" });
+    let several = json!({ "values": ["a", null, "c"], "errors": [[1, error]] });
+    let failed = ("Jetiter-Status", "error");
+    plain.stored(&plain.key("item.h.5-3"), &[failed], several.to_string()).await;
+    plain.stored(&plain.key("item.h.n9-17"), &[], "\"bare\"").await;
+    plain.stored(&plain.key("item.h.n10-18"), &[failed], error.to_string()).await;
+    let mut stream = language.start_client(&engine.settings, &["stream", "h"]);
+    let outcome = |index: Value, value: Value, error: &Value| json!({ "index": index, "value": value, "error": error });
+    let none = Value::Null;
+    for wanted in [
+        outcome(json!(5), json!("a"), &none),
+        outcome(json!(6), none.clone(), &error),
+        outcome(json!(7), json!("c"), &none),
+        outcome(json!("n9-17"), json!("bare"), &none),
+        outcome(json!("n10-18"), none.clone(), &error),
+    ] {
+        assert_eq!(stream.next().await, Some(wanted));
+    }
+    plain.stored(&format!("{}.cancel.h", plain.ns), &[], "").await;
+    assert_eq!(stream.rest().await, [Value::Null; 0]);
+    assert_eq!(plain.list("h").await.len(), 5);
+    engine.is_clean().await;
 }

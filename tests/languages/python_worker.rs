@@ -7,7 +7,7 @@ use super::program::{Language, Program, root};
 use crate::harness::{Engine, eventually, lane_of};
 use crate::plain::{Headers, Plain};
 
-const CBOR: (&str, &str) = ("Content-Type", "application/cbor");
+const CBOR: (&str, &str) = ("Content-Type", "Application/CBOR; any=thing");
 
 /// The example worker with the functions of these tests; with `die` it dies as it acknowledges.
 fn worker(engine: &Engine, log: &str, die: bool) -> Option<Program> {
