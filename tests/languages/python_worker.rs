@@ -1,5 +1,7 @@
 //! A worker in Python over the bare protocol.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -36,7 +38,8 @@ async fn outcomes(plain: &Plain, group: &str) -> Vec<(Value, Value, Value)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_in_python_brings_every_item_to_its_end() {
-    let engine = Engine::bare().await;
+    let ack_wait = Duration::from_secs(3);
+    let engine = Engine::with(|settings| settings.assets.ack_wait = ack_wait).await;
     let log = tempfile::NamedTempFile::new().unwrap();
     let Some(worker) = worker(&engine, log.path().to_str().unwrap(), false) else { return };
     let collator = engine.collator_process();
@@ -64,7 +67,7 @@ async fn a_worker_in_python_brings_every_item_to_its_end() {
         ("text.len", &[("Jetiter-Index", "8")], b"\"a"),
         ("test.nan", &[("Jetiter-Index", "9")], b"1"),
         ("test.large", &[("Jetiter-Index", "10")], b"2000000"),
-        // Longer than `ack_wait`, which is 2 s here.
+        // Longer than `ack_wait`: it is run once all the same.
         ("test.sleep", &[("Jetiter-Index", "11")], b"5"),
         ("test.sleep", &[("Jetiter-Index", "12"), ("Jetiter-Timeout", "100")], b"5"),
         ("test.second", &[("Jetiter-Index", "13"), ("Jetiter-Retries", "1")], b"13"),
