@@ -172,3 +172,6 @@ mod notify;
 mod service;
 /// docs/service.md, word for word, with the nats command line client.
 mod service_docs;
+
+/// jetiter without its Rust library: the nats command line client, and other languages.
+mod languages;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use jetiter_config::settings::{Settings, redact_url};
 use jetiter_config::topology::Made;
 use jetiter_config::{Broker, Error, Topology};
-use jetiter_worker::{Collator, Commands, Worker};
+use jetiter_worker::{Collator, Commands};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jetiter_config::Broker;
-use jetiter_worker::{Commands, Functions, Worker, math};
+use jetiter_worker::{Commands, Functions, math};
 use serde::Serialize;
 use serde_json::json;
 use tokio::time::Instant;

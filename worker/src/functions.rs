@@ -110,7 +110,10 @@ impl Functions {
         F: Fn(Item) -> Running + Send + Sync + 'static,
     {
         let erased: Erased = Arc::new(move |context: Context| function(context.item));
-        self.insert(name, Served { erased, at_once: None, own_time: true, takes: None, returns: None })
+        self.insert(
+            name,
+            Served { erased, at_once: None, own_time: true, takes: None, returns: None },
+        )
     }
 
     /// Shares a value with all functions: [`Context::state`].
