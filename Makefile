@@ -9,7 +9,7 @@ SECONDS ?= 60
 NODES ?= 1
 RUNS ?= 1
 
-.PHONY: help demo test one chaos recovery fuzz lint tools clean-data need-cargo
+.PHONY: help demo test one chaos recovery fuzz lint tools languages clean-data need-cargo
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -23,6 +23,10 @@ test: lint ## all that CI runs: lint, then every test against a real nats-server
 	@server="$$(tools/nats-server)"; \
 	export JETITER_NATS_SERVER="$$server"; \
 	tools/faketime >/dev/null || test -z "$${CI:-}"; \
+	tools/nats >/dev/null || test -z "$${CI:-}"; \
+	for language in python node go; do \
+	  tools/languages "$$language" >/dev/null || test -z "$${CI:-}"; \
+	done; \
 	export RUST_TEST_THREADS="$${RUST_TEST_THREADS:-6}"; \
 	echo "cargo test with $$server"; \
 	cargo test --workspace --locked --features crash-points
@@ -66,6 +70,11 @@ tools: ## get nats-server, the nats command line client and libfaketime into .to
 	@tools/nats-server
 	@tools/nats
 	@tools/faketime
+
+languages: ## get what the examples in Python, JavaScript and Go need into .tools, print where
+	@tools/languages python
+	@tools/languages node
+	@tools/languages go
 
 clean-data: ## remove what a local server has stored in .jetiter (stop that server first)
 	rm -rf .jetiter

@@ -26,13 +26,14 @@
 //! ```
 
 pub use jetiter_client::{
-    Chunk, Client, Error as ClientError, FOREVER, Fetched, Iter, Listed, Options, Raw, Status,
+    Cancel, Chunk, Client, Error as ClientError, FOREVER, Fetched, Iter, Listed, Options, Raw,
+    Status,
 };
 pub use jetiter_config::names::{Function, GroupId, ItemId, Namespace, Queue};
 pub use jetiter_config::wire::{ErrorKind, ItemError, Record, State, Summary};
 pub use jetiter_config::{Broker, Error, Settings, Topology, encoding::Encoding};
 pub use jetiter_worker::{
-    Collator, Context, Error as WorkerError, Functions, Handler, Worker, math,
+    Collator, Commands, Context, Error as WorkerError, Functions, Handler, Worker, math,
 };
 
 /// The examples of the README compile.

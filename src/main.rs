@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod service;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Fetch(args) => commands::fetch::run(args, &global).await,
         Command::Status(args) => commands::status::run(args, &global).await,
         Command::Ls(args) => commands::ls::run(args, &global).await,
+        Command::Cancel(args) => commands::cancel::run(args, &global).await,
         Command::Delete(args) => commands::delete::run(args, &global).await,
         Command::Bench(args) => commands::bench::run(*args, &global).await,
         Command::BenchRole(args) => commands::bench::role::run(args, &global).await,

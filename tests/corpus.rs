@@ -41,4 +41,4 @@ macro_rules! replays {
     };
 }
 
-replays!(addresses cbor context deep functions item json names outcome outcomes result seal settings);
+replays!(addresses cbor commands context deep functions item json names outcome outcomes result seal settings);

@@ -112,6 +112,13 @@ mod cluster_reads;
 /// Retries, time-outs, stops, aborts, limits.
 mod workers;
 
+/// Programs that are served as functions: children that live on.
+mod commands;
+/// The same: plain programs.
+mod commands_once;
+/// The same: what the worker's process says of them, and that it leaves none.
+mod commands_process;
+
 /// Many arguments in one message.
 mod chunks;
 /// The same, as the protocol tells it to other languages.
@@ -151,3 +158,20 @@ mod older;
 
 /// Fences that no other test shows.
 mod fences;
+
+/// Groups that are ended before all of their items have run.
+mod cancel;
+
+/// Outcomes as they come, and where a group stands.
+mod stream;
+
+/// Whom a seal names is told that its group is done.
+mod notify;
+
+/// The engine as a NATS micro service.
+mod service;
+/// docs/service.md, word for word, with the nats command line client.
+mod service_docs;
+
+/// jetiter without its Rust library: the nats command line client, and other languages.
+mod languages;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
@@ -24,13 +25,23 @@ impl Engine {
 
     /// The same, with further environment variables.
     pub fn process_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Process {
+        self.process_in(&std::env::temp_dir(), arguments, environment)
+    }
+
+    /// The same, in this directory.
+    pub fn process_in(
+        &self,
+        directory: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Process {
         let settings = &self.settings;
         let log = tempfile::NamedTempFile::new().unwrap();
         let output = tempfile::NamedTempFile::new().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_jetiter"));
         command
             .env_clear()
-            .current_dir(std::env::temp_dir())
+            .current_dir(directory)
             .args(["--server", &settings.server, "--namespace", &settings.namespace])
             .args(arguments)
             .env("JETITER_COLLATOR__DONE_TTL", millis(settings.collator.done_ttl))
@@ -142,6 +153,11 @@ impl Process {
         let status = std::fs::read_to_string(status).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         peak.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+    }
+
+    /// What it has printed so far.
+    pub fn output(&self) -> String {
+        std::fs::read_to_string(self.output.path()).unwrap()
     }
 
     /// What it has said on standard error.

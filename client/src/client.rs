@@ -6,10 +6,11 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_nats::jetstream::object_store::ObjectInfo;
 use futures_util::{Stream, StreamExt, stream};
 use jetiter_config::broker::Broker;
 use jetiter_config::call::Call;
-use jetiter_config::names::{Function, GroupId, Lane, Queue, records_object};
+use jetiter_config::names::{Function, GroupId, Lane, Queue, check_notify, records_object};
 use jetiter_config::settings::{self, Settings};
 use jetiter_config::wire::{Progress, Seal, Summary};
 use serde::Serialize;
@@ -51,7 +52,7 @@ enum By {
 
 pub(crate) struct Remote {
     pub(crate) broker: Broker,
-    window: settings::Submit,
+    pub(crate) window: settings::Submit,
     /// Queues that were there when asked.
     queues: Mutex<HashSet<Queue>>,
 }
@@ -101,6 +102,7 @@ impl Client {
         if let Some(label) = &options.label {
             Seal::check_label(label)?;
         }
+        options.notify.iter().try_for_each(|subject| check_notify(subject))?;
         let group = options.group.clone().unwrap_or_else(GroupId::random);
         match &self.by {
             By::Inline(inline) => inline.run(group.clone(), function, arguments, options).await?,
@@ -157,6 +159,19 @@ impl Client {
         }
     }
 
+    /// Waits for a group's end, without its list: how it ended, or `None` when it has not after
+    /// `wait`.
+    pub async fn ended(&self, group: &GroupId, wait: Duration) -> Result<Option<Summary>, Error> {
+        let Some(remote) = self.remote() else {
+            return Ok(self.read(group, wait).await?.map(|raw| raw.summary));
+        };
+        match wait::for_object(&remote.broker, group, group.as_str(), wait).await? {
+            Some(Found::Stored(info)) => read_summary(group, &info).map(Some),
+            Some(Found::Told(list)) => Ok(Some(list.summary)),
+            None => Ok(None),
+        }
+    }
+
     /// Follows how far a group is: lossy, a few times a second, from now on. Nothing comes from
     /// a client that runs inline.
     pub async fn progress(
@@ -172,16 +187,22 @@ impl Client {
         &self,
         group: &GroupId,
     ) -> Result<impl Stream<Item = String> + Send + Unpin + use<>, Error> {
-        #[derive(serde::Deserialize)]
-        struct Warning {
-            reason: String,
-        }
         // Only events of these kinds hold a reason.
         let events = self.events::<Warning>(group, "*").await?;
         Ok(events.map(|warning| warning.reason))
     }
 
-    async fn events<T: DeserializeOwned + Send + 'static>(
+    /// Why the group's seal was refused, if it is: a group whose only seal was refused will not
+    /// complete. Lossy, from now on.
+    pub async fn rejected(
+        &self,
+        group: &GroupId,
+    ) -> Result<impl Stream<Item = String> + Send + Unpin + use<>, Error> {
+        let events = self.events::<Warning>(group, "rejected").await?;
+        Ok(events.map(|warning| warning.reason))
+    }
+
+    pub(crate) async fn events<T: DeserializeOwned + Send + 'static>(
         &self,
         group: &GroupId,
         kind: &str,
@@ -232,6 +253,18 @@ impl fmt::Debug for Client {
         };
         f.debug_tuple("Client").field(&by).finish()
     }
+}
+
+/// An event that tells what is wrong.
+#[derive(serde::Deserialize)]
+struct Warning {
+    reason: String,
+}
+
+fn read_summary(group: &GroupId, info: &ObjectInfo) -> Result<Summary, Error> {
+    let reason = "its metadata is not jetiter's".to_owned();
+    let damaged = || Error::Damaged { group: group.to_string(), reason };
+    Summary::from_metadata(&info.metadata).ok_or_else(damaged)
 }
 
 impl Remote {
@@ -304,8 +337,7 @@ impl Remote {
             None => return Ok(None),
         };
         let damaged = |reason: String| Error::Damaged { group: group.to_string(), reason };
-        let summary = Summary::from_metadata(&info.metadata)
-            .ok_or_else(|| damaged("its metadata is not jetiter's".to_owned()))?;
+        let summary = read_summary(group, &info)?;
         let reason = match download(&self.broker, &info).await {
             Ok(Some(bytes)) => return Ok(Some(Raw { summary, bytes })),
             Ok(None) => None,

@@ -24,6 +24,7 @@ pub struct Options {
     pub(crate) cached: Option<Duration>,
     pub(crate) encoding: Option<Encoding>,
     pub(crate) chunk: Option<Chunk>,
+    pub(crate) notify: Option<String>,
 }
 
 /// How many arguments one message carries. Everything else stays per argument: results, records,
@@ -134,6 +135,14 @@ impl Options {
     /// Several arguments in one message. Default: one.
     pub fn chunk(self, chunk: Chunk) -> Options {
         Options { chunk: Some(chunk), ..self }
+    }
+
+    /// The subject on which the group's end is told, through a stream if one takes it. It must begin
+    /// with what `collator.notify` allows: with another one the seal is refused, which
+    /// [`Client::rejected`](crate::Client::rejected) tells. Nothing is told of a group that runs
+    /// inline. Default: none.
+    pub fn notify(self, subject: impl Into<String>) -> Options {
+        Options { notify: Some(subject.into()), ..self }
     }
 
     pub(crate) fn chunks(&self) -> Chunk {

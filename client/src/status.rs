@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::wait;
 
 /// Where a group stands.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "status", rename_all = "lowercase")]
 pub enum Status {
     /// It has a result.
@@ -183,7 +183,7 @@ async fn sealed_total(broker: &Broker, group: &GroupId) -> Result<Option<u32>, E
     Ok(waits.and_then(|seal| Some(Seal::from_message(None, &seal.payload()).ok()?.total)))
 }
 
-async fn waiting(broker: &Broker, group: &GroupId) -> Result<u64, Error> {
+pub(crate) async fn waiting(broker: &Broker, group: &GroupId) -> Result<u64, Error> {
     let ns = &broker.namespace;
     let filter = ns.waiting_filter(group.as_str());
     let info = broker.stream_info(&ns.items_stream(), Some(&filter)).await;

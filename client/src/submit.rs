@@ -201,6 +201,9 @@ impl Submission<'_> {
             let (mut headers, payload) = seal.to_message();
             let id = format!("{}.seal.{total}.{}", self.group, self.nonce);
             headers.insert(wire::MESSAGE_ID, id);
+            if let Some(subject) = &self.options.notify {
+                headers.insert(wire::NOTIFY, subject.as_str());
+            }
             (self.broker.namespace.seal_subject(&self.group), headers, payload.into())
         };
         self.store(None, None, message).await

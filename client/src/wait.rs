@@ -16,11 +16,11 @@ use crate::result::Raw;
 pub const FOREVER: Duration = Duration::MAX;
 
 /// The first look after the one at once; each later one waits twice as long.
-const FIRST_LOOK: Duration = Duration::from_millis(250);
+pub(crate) const FIRST_LOOK: Duration = Duration::from_millis(250);
 /// A server that gives no good answer for so long is an error, however long the wait.
 pub(crate) const UNANSWERED: Duration = Duration::from_secs(60);
 /// No look comes later than this after the one before.
-const LAST_LOOK: Duration = Duration::from_secs(5);
+pub(crate) const LAST_LOOK: Duration = Duration::from_secs(5);
 
 /// What somebody who waits for an object comes to.
 pub(crate) enum Found {

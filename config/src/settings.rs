@@ -5,6 +5,10 @@
 //! a dot: `JETITER_WORKER__CONCURRENCY=8` is `worker.concurrency`.
 
 mod address;
+mod command;
+mod command_rules;
+#[cfg(test)]
+mod command_tests;
 mod explain;
 mod refuse;
 mod size;
@@ -27,8 +31,9 @@ use serde::Serializer;
 
 pub use address::redact_url;
 pub(crate) use address::{Addresses, parse as parse_addresses};
+pub use command::{Command, Input, Line, Mode, Output};
 pub use explain::{Explained, explain};
-pub use sources::flags;
+pub use sources::{flags, program_path};
 pub use values::{Assets, Collator, LogFormat, Settings, Storage, Submit, Up, Worker};
 
 use crate::context;

@@ -100,7 +100,7 @@ impl Topology {
             duplicate_window: self.assets.duplicate_window,
             ..self.base(
                 self.namespace.items_stream(),
-                "jetiter: items, seals and cancels",
+                "jetiter: items that wait or are in hand, seals and cancels",
                 self.namespace.submit_subjects(),
             )
         }
@@ -132,7 +132,7 @@ impl Topology {
             max_bytes: self.assets.results_max_bytes,
             ..self.base(
                 self.namespace.results_stream(),
-                "jetiter: results and records",
+                "jetiter: the list and the records of each finished group",
                 self.namespace.results_subjects(),
             )
         }
@@ -148,7 +148,7 @@ impl Topology {
             duplicate_window: self.assets.lease.min(Duration::from_secs(120)),
             ..self.base(
                 self.namespace.lease_stream(),
-                "jetiter: which collator works",
+                "jetiter: which collator works; it goes by itself when that one is silent",
                 vec![format!("$KV.{}-lease.>", self.namespace)],
             )
         }
@@ -157,7 +157,7 @@ impl Topology {
     fn worker(&self, queue: &Queue, lane: Lane) -> pull::Config {
         pull::Config {
             durable_name: Some(self.namespace.worker_consumer(queue, lane)),
-            description: Some(format!("jetiter: items of the queue {queue}, lane {lane}")),
+            description: Some(format!("jetiter: items of the queue {queue}, {}", lane.told())),
             filter_subject: self.namespace.work_filter(queue, lane),
             ack_policy: AckPolicy::Explicit,
             ack_wait: self.assets.ack_wait,
@@ -174,7 +174,7 @@ impl Topology {
     fn collator(&self) -> pull::Config {
         pull::Config {
             durable_name: Some(COLLATOR_CONSUMER.to_owned()),
-            description: Some("jetiter: seals and cancels".to_owned()),
+            description: Some("jetiter: seals and cancels, for the collator".to_owned()),
             filter_subjects: self.namespace.control_filters(),
             ack_policy: AckPolicy::Explicit,
             ack_wait: self.assets.ack_wait,

@@ -56,6 +56,7 @@ pub(crate) enum Command {
     Fetch(commands::fetch::Args),
     Status(commands::status::Args),
     Ls(commands::ls::Args),
+    Cancel(commands::cancel::Args),
     Delete(commands::delete::Args),
     Bench(Box<commands::bench::Args>),
     #[command(hide = true)]

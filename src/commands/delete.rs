@@ -27,8 +27,7 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
         let failure = match client.status(group).await? {
             Some(Status::Running { .. }) => Failure::new(format!(
                 "the group {group} is on its way: its result can be deleted when it has one; \
-                 `nats pub -J {}.cancel.{group} ''` ends it",
-                settings.namespace
+                 `jetiter cancel {group}` ends it"
             )),
             _ => print::unknown(group),
         };

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use jetiter_client::{Chunk, Client, Error, FOREVER, Options, Raw};
+use jetiter_client::{Chunk, Client, Error, FOREVER, Options, Raw, Status};
 use jetiter_config::encoding::Encoding;
 use jetiter_config::names::{Function, GroupId, Queue};
+use jetiter_config::wire::Summary;
 
 use super::input::{Argument, Fault, Input};
 use super::print::{self, What};
@@ -51,6 +52,9 @@ pub(crate) struct Args {
     /// How long the result is kept, at least 1s [default: for ever]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     cached: Option<Duration>,
+    /// The subject on which the group's end is told [must begin with what collator.notify allows]
+    #[arg(long, value_name = "SUBJECT")]
+    notify: Option<String>,
     /// The group's id, for taking up a submission that was broken off [default: a new one]
     #[arg(long, value_name = "ID")]
     group: Option<GroupId>,
@@ -60,6 +64,10 @@ pub(crate) struct Args {
     /// Print the group's id when all is submitted, and end
     #[arg(long, short, conflicts_with_all = ["wait", "ordered", "records"])]
     detach: bool,
+    /// Print each outcome as soon as it is there, one JSON object a line: {"index":0,"value":1} or
+    /// {"index":0,"error":{..}}
+    #[arg(long, conflicts_with_all = ["detach", "ordered", "records"])]
+    stream: bool,
     #[command(flatten)]
     what: What,
     /// Show no progress
@@ -79,6 +87,13 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
     map.run(input).await
 }
 
+/// What there is to print when all is over.
+enum Ended {
+    Read(Raw),
+    Streamed(Summary),
+    Detached,
+}
+
 struct Map {
     client: Client,
     group: GroupId,
@@ -89,50 +104,77 @@ struct Map {
 impl Map {
     async fn run(self, input: Input) -> Result<Exit, Failure> {
         let work = async {
+            if self.args.stream {
+                return self.stream(input).await.map(Ended::Streamed);
+            }
             self.submit(input).await?;
             if self.args.detach {
-                return Ok(None);
+                return Ok(Ended::Detached);
             }
             self.bar.sealed();
             let wait = self.args.wait.unwrap_or(FOREVER);
             let raw = self.client.read(&self.group, wait).await?;
-            raw.map(Some).ok_or_else(|| print::not_finished(&self.group, wait))
+            raw.map(Ended::Read).ok_or_else(|| print::not_finished(&self.group, wait))
         };
         let ended = tokio::select! {
             ended = work => ended,
             Err(failure) = self.follow() => Err(failure),
             Err(failure) = print::warnings(&self.client, &self.group) => Err(failure),
+            failure = print::rejected(&self.client, &self.group) => Err(failure),
             Ok(()) = tokio::signal::ctrl_c() => Err(self.interrupted()),
         };
         self.bar.end();
         match ended? {
-            Some(raw) => {
-                self.check_ours(&raw)?;
+            Ended::Read(raw) => {
+                self.check_ours(&raw.summary)?;
                 print::finished(&self.client, raw, self.args.what).await
             }
-            None => {
+            Ended::Streamed(summary) => {
+                self.check_ours(&summary)?;
+                Ok(print::verdict(&summary, &[]))
+            }
+            Ended::Detached => {
                 output::line(self.group.as_str())?;
                 Ok(Exit::Done)
             }
         }
     }
 
+    /// Submits, and prints meanwhile what comes.
+    async fn stream(&self, input: Input) -> Result<Summary, Failure> {
+        // The outcomes of another group of this id would be printed before it is refused.
+        if let Some(Status::Finished(_)) = self.client.status(&self.group).await? {
+            return Err(Error::GroupExists { group: self.group.to_string() }.into());
+        }
+        let submitted = async {
+            self.submit(input).await?;
+            self.bar.sealed();
+            let wait = self.args.wait.unwrap_or(FOREVER);
+            // Longer than this only the reading of what was there by then may take.
+            let summary = self.client.ended(&self.group, wait).await?;
+            summary.ok_or_else(|| print::not_finished(&self.group, wait))
+        };
+        let (summary, ()) =
+            tokio::try_join!(submitted, print::outcomes(&self.client, &self.group))?;
+        Ok(summary)
+    }
+
     /// Two that use one id at once can both get past the first looks; the first seal counts.
-    fn check_ours(&self, raw: &Raw) -> Result<(), Failure> {
+    fn check_ours(&self, summary: &Summary) -> Result<(), Failure> {
         let submitted = self.bar.submitted();
-        match raw.summary.total {
+        match summary.total {
             Some(total) if u64::from(total) != submitted => Err(Failure::new(format!(
                 "the group {} is somebody else's: it was sealed with {total} items, and \
                  {submitted} were submitted here; use an id of your own",
                 self.group
             ))),
-            _ => self.check_function(raw),
+            _ => self.check_function(summary),
         }
     }
 
-    fn check_function(&self, raw: &Raw) -> Result<(), Failure> {
+    fn check_function(&self, summary: &Summary) -> Result<(), Failure> {
         let ours = self.args.function.as_str();
-        match &raw.summary.function {
+        match &summary.function {
             Some(theirs) if theirs.as_str() != ours => Err(Failure::new(format!(
                 "the group {} is somebody else's: it was sealed for {theirs}, not for {ours}; use \
                  an id of your own",
@@ -173,6 +215,9 @@ impl Map {
         }
         if let Some(chunk) = args.chunk {
             options = options.chunk(chunk);
+        }
+        if let Some(subject) = &args.notify {
+            options = options.notify(subject);
         }
         if let Some(keep) = args.cached {
             options = options.cached(keep);
@@ -224,7 +269,7 @@ impl Map {
 }
 
 /// A number of arguments, or `auto`.
-pub(super) fn chunk(text: &str) -> Result<Chunk, String> {
+pub(crate) fn chunk(text: &str) -> Result<Chunk, String> {
     match text.parse() {
         _ if text == "auto" => Ok(Chunk::auto()),
         Ok(count) if (1..=Chunk::MAX).contains(&count) => Ok(Chunk::of(count)),

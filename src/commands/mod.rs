@@ -2,6 +2,7 @@
 //! [`server`].
 
 pub(crate) mod bench;
+pub(crate) mod cancel;
 pub(crate) mod collator;
 pub(crate) mod completions;
 pub(crate) mod config;
@@ -11,7 +12,7 @@ pub(crate) mod init;
 mod input;
 pub(crate) mod ls;
 pub(crate) mod map;
-mod print;
+pub(crate) mod print;
 mod progress;
 pub(crate) mod result;
 mod server;

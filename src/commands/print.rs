@@ -40,7 +40,7 @@ pub(super) async fn warnings(client: &Client, group: &GroupId) -> Result<Infalli
 
 /// A summary without what only the engine needs.
 #[derive(Serialize)]
-pub(super) struct Shown<'a> {
+pub(crate) struct Shown<'a> {
     group: &'a str,
     state: State,
     total: Option<u32>,
@@ -56,7 +56,7 @@ pub(super) struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    pub(super) fn of(summary: &'a Summary) -> Shown<'a> {
+    pub(crate) fn of(summary: &'a Summary) -> Shown<'a> {
         Shown {
             group: &summary.group,
             state: summary.state,
@@ -75,7 +75,7 @@ impl<'a> Shown<'a> {
 }
 
 /// The list of a group; a failure that tells whether it is on its way when there is none.
-pub(super) async fn read(client: &Client, group: &GroupId, wait: Duration) -> Result<Raw, Failure> {
+pub(crate) async fn read(client: &Client, group: &GroupId, wait: Duration) -> Result<Raw, Failure> {
     if let Some(raw) = client.read(group, Duration::ZERO).await? {
         return Ok(raw);
     }
@@ -88,7 +88,45 @@ pub(super) async fn read(client: &Client, group: &GroupId, wait: Duration) -> Re
     raw.ok_or_else(|| not_finished(group, wait))
 }
 
-pub(super) fn unknown(group: &GroupId) -> Failure {
+/// Waits until the seal of a group that is submitted here is refused.
+pub(super) async fn rejected(client: &Client, group: &GroupId) -> Failure {
+    let mut rejected = match client.rejected(group).await {
+        Ok(rejected) => rejected,
+        Err(error) => return error.into(),
+    };
+    match rejected.next().await {
+        Some(reason) => Failure::new(format!(
+            "{reason}. The group {group} is not sealed and ends as abandoned; `jetiter cancel \
+             {group}` ends it now"
+        )),
+        None => pending().await,
+    }
+}
+
+/// Prints the outcomes of a group as they come, one JSON object a line.
+pub(super) async fn outcomes(client: &Client, group: &GroupId) -> Result<(), Failure> {
+    let mut outcomes = client.stream_raw(group);
+    while let Some(outcome) = outcomes.next().await {
+        let outcome = outcome?;
+        let index = serde_json::to_string(&outcome.index)?;
+        let mut line = format!("{{\"index\":{index},").into_bytes();
+        match outcome.into_json() {
+            Ok(value) => {
+                line.extend_from_slice(b"\"value\":");
+                line.extend_from_slice(&value);
+            }
+            Err(error) => {
+                line.extend_from_slice(b"\"error\":");
+                serde_json::to_writer(&mut line, &error)?;
+            }
+        }
+        line.push(b'}');
+        output::line(line)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn unknown(group: &GroupId) -> Failure {
     let text = format!(
         "no group {group} is known: `jetiter ls` lists those that are; look also whether \
          --namespace and --server are the right ones"
@@ -96,7 +134,7 @@ pub(super) fn unknown(group: &GroupId) -> Failure {
     Failure::with(Exit::UnknownGroup, text)
 }
 
-pub(super) fn not_finished(group: &GroupId, waited: Duration) -> Failure {
+pub(crate) fn not_finished(group: &GroupId, waited: Duration) -> Failure {
     let waited = match waited {
         Duration::ZERO => String::new(),
         waited => format!(" after {}", wait::shown(waited)),
@@ -109,7 +147,7 @@ pub(super) fn not_finished(group: &GroupId, waited: Duration) -> Failure {
 }
 
 /// The records, as JSON and as values.
-pub(super) async fn records(
+pub(crate) async fn records(
     client: &Client,
     group: &GroupId,
 ) -> Result<(Vec<u8>, Vec<Record>), Failure> {

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use jetiter_client::{Client, Status};
 use jetiter_config::names::GroupId;
 use jetiter_config::wire::Summary;
@@ -22,6 +23,9 @@ pub(crate) struct Args {
     /// Name the indexes that have no outcome yet
     #[arg(long)]
     missing: bool,
+    /// Tell it again each time that it changes, until the group has ended
+    #[arg(long, conflicts_with = "missing")]
+    watch: bool,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -31,6 +35,9 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
     let settings = global.load(log::QUIET)?;
     let client = Client::connect(&settings).await?;
     let group = &args.group;
+    if args.watch {
+        return watch(&client, group, args.json).await;
+    }
     let mut status = client.status(group).await?;
     if status.is_none() {
         // It may have ended between the look for its result and the one for its keys.
@@ -49,27 +56,55 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
         }
         false => None,
     };
-    if args.json {
+    running(group, (total, done, waiting), missing, args.json)?;
+    Ok(Exit::Done)
+}
+
+/// A line for each change.
+async fn watch(client: &Client, group: &GroupId, json: bool) -> Result<Exit, Failure> {
+    let mut changes = client.watch(group);
+    let mut known = false;
+    while let Some(status) = changes.next().await {
+        known = true;
+        match status? {
+            Status::Finished(summary) => return finished(&summary, json),
+            Status::Running { total, done, waiting } => {
+                running(group, (total, done, waiting), None, json)?;
+            }
+        }
+    }
+    match known {
+        true => Err(Failure::new(format!("the result of the group {group} is gone"))),
+        false => Err(print::unknown(group)),
+    }
+}
+
+fn running(
+    group: &GroupId,
+    (total, done, waiting): (Option<u32>, u64, u64),
+    missing: Option<Vec<(u32, u32)>>,
+    json: bool,
+) -> Result<(), Failure> {
+    if json {
         let mut object = json!({"group": group, "state": "running", "total": total,
             "done": done, "waiting": waiting});
         if let Some(missing) = missing {
             object["missing"] = json!(missing);
         }
-        output::line(object.to_string())?;
-        return Ok(Exit::Done);
+        return output::line(object.to_string());
     }
     let of = match total {
         Some(total) => format!("{done} of {total} items done"),
         None => format!("not sealed yet, {done} items done"),
     };
     output::line(format!("{group}: running, {of}, {waiting} waiting or in hand"))?;
-    if let Some(missing) = missing {
-        output::line(shown(&missing, total.is_some()))?;
+    match missing {
+        Some(missing) => output::line(shown(&missing, total.is_some())),
+        None => Ok(()),
     }
-    Ok(Exit::Done)
 }
 
-fn finished(summary: &Summary, json: bool) -> Result<Exit, Failure> {
+pub(super) fn finished(summary: &Summary, json: bool) -> Result<Exit, Failure> {
     if json {
         output::line(serde_json::to_vec(&Shown::of(summary))?)?;
         return Ok(Exit::Done);

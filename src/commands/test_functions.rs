@@ -34,6 +34,7 @@ pub(super) fn functions() -> Functions {
         .function("test.cost", cost)
         .function("test.abort", |_: Value| -> () { std::process::abort() })
         .try_blocking("test.append", append)
+        .try_blocking("test.until_told", until_told)
         .try_blocking("test.poison", poison)
         .try_function("test.await_lines", await_lines)
         .try_blocking("test.block_lines", block_lines)
@@ -56,6 +57,16 @@ fn poison(argument: (PathBuf, String)) -> io::Result<String> {
         Ok(_) => Ok(line),
         Err(_) => std::process::abort(),
     }
+}
+
+/// Adds a line to a file, waits until it is told to stop, and adds another.
+#[allow(clippy::disallowed_methods, reason = "a blocking function looks now and then")]
+fn until_told((path, line): (PathBuf, String), context: Context) -> io::Result<String> {
+    append((path.clone(), line))?;
+    while !context.stop.is_cancelled() {
+        std::thread::sleep(POLL);
+    }
+    append((path, "told".to_owned()))
 }
 
 /// Adds a line to a file, then waits until the file has so many lines: whoever counts the lines

@@ -6,15 +6,17 @@ use std::path::PathBuf;
 use jetiter_config::settings::{Settings, redact_url};
 use jetiter_config::topology::Made;
 use jetiter_config::{Broker, Error, Topology};
-use jetiter_worker::{Collator, Functions, Worker};
+use jetiter_worker::{Collator, Commands, Worker};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::collator::collate;
 use super::init::add_queue;
 use super::server::Server;
-use super::worker::functions;
+use super::worker::{Told, functions};
 use crate::cli::{Exit, Failure, Global, log, output, signals};
+use crate::service::Service;
 
 /// All in one: a NATS server if none answers, the assets, a worker and a collator
 ///
@@ -48,13 +50,14 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
     let mut settings = global.load_with(own, log::SERVICE)?;
     let queue = settings.worker.queue.clone();
     add_queue(&mut settings, &queue);
+    // Before anything is started that would have to be stopped again.
+    let commands = Commands::new(&settings, settings.worker.slots() * args.workers.max(1))?;
     let stop = signals::stop()?;
     let (mut server, broker) = tokio::select! {
         begun = server(&settings) => begun?,
         () = stop.cancelled() => return Ok(Exit::Done),
     };
-    let functions = functions(args.test_functions);
-    let ended = engine(&args, &settings, functions, &broker, server.as_mut(), &stop).await;
+    let ended = engine(&args, &settings, commands, &broker, server.as_mut(), &stop).await;
     // Left open, it would report that the server goes.
     drop(broker);
     if let Some(server) = server {
@@ -88,7 +91,7 @@ pub(super) async fn server(settings: &Settings) -> Result<(Option<Server>, Broke
 async fn engine(
     args: &Args,
     settings: &Settings,
-    functions: Functions,
+    commands: Commands,
     broker: &Broker,
     server: Option<&mut Server>,
     stop: &CancellationToken,
@@ -98,6 +101,7 @@ async fn engine(
             output::note(format!("updated {asset}: {changes}"));
         }
     }
+    let functions = functions(args.test_functions, &commands);
     let mut workers = Parts::default();
     for _ in 0..args.workers {
         let broker = Broker::connect(settings, "jetiter up: worker").await?;
@@ -107,7 +111,8 @@ async fn engine(
     let broker = Broker::connect(settings, "jetiter up: collator").await?;
     let collator = Collator::new(&broker, settings).await?;
     let mut collators = Parts::default();
-    collators.add(|stop| collator.run(stop));
+    let service = Service::start(&broker, settings).await?;
+    collators.add(|stop| collate(collator, service, stop));
     output::note(format!(
         "ready: the namespace {} with {} worker(s) of {} slots and a collator; ctrl-C ends it",
         settings.namespace,
@@ -121,14 +126,17 @@ async fn engine(
             None => pending().await,
         }
     };
+    let told = Told::default();
     tokio::select! {
         died = gone => return Err(died?),
         ended = workers.ended() => return ended,
         ended = collators.ended() => return ended,
-        () = stop.cancelled() => {}
+        () = told.of(stop) => {}
     }
     // What the workers still finish is collated.
-    workers.end().await?;
+    let ended = workers.end().await;
+    commands.stop(told.left(settings.worker.grace)).await;
+    ended?;
     collators.end().await
 }
 

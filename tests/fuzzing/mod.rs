@@ -2,6 +2,7 @@
 //! read. Here and not in `fuzz`, so that `corpus` runs the same on stable Rust in every test run.
 
 mod addresses;
+mod commands;
 mod encodings;
 mod messages;
 mod names;
@@ -12,9 +13,10 @@ mod settings;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every decoder that meets bytes from outside.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     ("addresses", addresses::addresses),
     ("cbor", encodings::cbor),
+    ("commands", commands::commands),
     ("context", settings::context),
     ("deep", encodings::deep),
     ("functions", messages::functions),

@@ -256,8 +256,10 @@ impl Keeper<'_> {
                 }
                 _ = tick.tick() => {
                     due = true;
-                    for _ in 0..chunk.give_up(STUCK_GRACE) {
-                        tell_stuck(&held.item);
+                    if !executor.functions.keeps_time(&held.item.function) {
+                        for _ in 0..chunk.give_up(STUCK_GRACE) {
+                            tell_stuck(&held.item);
+                        }
                     }
                 }
                 () = executor.stopping.cancelled(), if !stopping => stopping = true,

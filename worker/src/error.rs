@@ -28,6 +28,28 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// The program of a command is not there.
+    #[error(
+        "there is no program {program:?} to serve the function {function}: install it, or mend \
+         functions.{function:?}.command (a program that is not on the PATH is named by its path)"
+    )]
+    NoProgram {
+        /// The function's name.
+        function: String,
+        /// The program, as it is named.
+        program: String,
+    },
+    /// The working directory of a command is not there.
+    #[error(
+        "there is no directory {directory:?} to run the function {function} in: make it, or mend \
+         functions.{function:?}.cwd"
+    )]
+    NoDirectory {
+        /// The function's name.
+        function: String,
+        /// The directory, as it is named.
+        directory: String,
+    },
     /// The server, or its storage, was out of use for longer than the settings allow. Nothing is
     /// lost: what was in hand goes to whoever works next.
     #[error("gave up after {}, {what}: {reason}", humantime::format_duration(Duration::from_secs(waited.as_secs())))]

@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use jetiter_config::call::{Call, Item, Outcome};
 use jetiter_config::names::Function;
-use jetiter_config::wire::{ErrorKind, ItemError};
+use jetiter_config::wire::{ErrorKind, ItemError, Signature};
 use tokio::sync::oneshot;
 
+use crate::ends::Ends;
 use crate::error::Error;
 use crate::handler::{Context, Fallible, Handler, Value};
 
@@ -48,6 +50,7 @@ pub(crate) type States = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
 pub struct Functions {
     by_name: BTreeMap<String, Served>,
     states: Arc<States>,
+    ends: Option<Ends>,
     mistakes: Vec<Error>,
 }
 
@@ -57,6 +60,10 @@ struct Served {
     erased: Erased,
     /// `None` for one that blocks.
     at_once: Option<AtOnce>,
+    /// It ends within the item's time by itself: waiting for its turn is no part of that.
+    own_time: bool,
+    takes: Option<&'static str>,
+    returns: Option<&'static str>,
 }
 
 /// A function and what it may know, for any number of items.
@@ -64,6 +71,7 @@ struct Served {
 pub(crate) struct Found {
     served: Served,
     states: Arc<States>,
+    ends: Option<Ends>,
 }
 
 impl Functions {
@@ -96,9 +104,28 @@ impl Functions {
         self.insert(name, Served::on_thread(function))
     }
 
+    /// Serves a function that takes the item as it is, and keeps its time by itself.
+    pub(crate) fn own_time<F>(self, name: &str, function: F) -> Functions
+    where
+        F: Fn(Item) -> Running + Send + Sync + 'static,
+    {
+        let erased: Erased = Arc::new(move |context: Context| function(context.item));
+        self.insert(
+            name,
+            Served { erased, at_once: None, own_time: true, takes: None, returns: None },
+        )
+    }
+
     /// Shares a value with all functions: [`Context::state`].
     pub fn state<T: Send + Sync + 'static>(mut self, state: T) -> Functions {
         Arc::make_mut(&mut self.states).insert(TypeId::of::<T>(), Arc::new(state));
+        self
+    }
+
+    /// Runs nothing more of a group whose end was heard of, and tells the functions that run for it:
+    /// [`Context::stop`].
+    pub(crate) fn told_by(mut self, ends: &Ends) -> Functions {
+        self.ends = Some(ends.clone());
         self
     }
 
@@ -117,16 +144,35 @@ impl Functions {
         self.by_name.keys().map(String::as_str)
     }
 
+    /// The names with the Rust types of arguments and values, in order.
+    pub(crate) fn signatures(&self) -> Vec<Signature> {
+        let signature = |(name, served): (&String, &Served)| Signature {
+            name: name.clone(),
+            takes: served.takes.map(short_type),
+            returns: served.returns.map(value_type).map(short_type),
+        };
+        self.by_name.iter().map(signature).collect()
+    }
+
     /// Refuses a set that was put together wrongly: a malformed name, a name given twice, a
     /// `Result` where a value should be.
     pub fn check(&self) -> Result<(), Error> {
         self.mistakes.first().cloned().map_or(Ok(()), Err)
     }
 
+    /// Whether this function ends in time by itself, and waiting for its turn is no part of that.
+    pub(crate) fn keeps_time(&self, function: &Function) -> bool {
+        self.by_name.get(function.as_str()).is_some_and(|served| served.own_time)
+    }
+
     /// The function of this name, or what an item that wants it comes to.
     pub(crate) fn find(&self, function: &Function) -> Result<Found, ItemError> {
         match self.by_name.get(function.as_str()) {
-            Some(served) => Ok(Found { served: served.clone(), states: self.states.clone() }),
+            Some(served) => Ok(Found {
+                served: served.clone(),
+                states: self.states.clone(),
+                ends: self.ends.clone(),
+            }),
             None => Err(ItemError::new(ErrorKind::UnknownFunction, self.unknown(function))),
         }
     }
@@ -196,14 +242,21 @@ impl Call for Functions {
 impl Found {
     /// Runs one item, as [`Call::call`] does.
     pub(crate) fn call(&self, item: Item) -> Running {
-        let limit = item.timeout;
-        let context = Context::new(item, self.states.clone());
-        let stop = context.stop.clone();
+        let limit = if self.served.own_time { Duration::MAX } else { item.timeout };
+        let heard = self.heard(&item).cloned();
+        let (states, ends) = (self.states.clone(), self.ends.clone());
         let function = self.served.erased.clone();
-        let running = AssertUnwindSafe(async move { function(context).await });
         Box::pin(async move {
+            if let Some(ends) = heard
+                && ends.is_over(&item.group).await
+            {
+                // Stored behind the group's end, it is removed with what came too late.
+                return Err(ItemError::new(ErrorKind::Lost, "its group ended before it began"));
+            }
+            let context = Context::new(item, states, ends.as_ref());
             // Told at the end of the call, however it ends, so that what it left behind can stop.
-            let _told = stop.drop_guard();
+            let _told = context.stop.clone().drop_guard();
+            let running = AssertUnwindSafe(async move { function(context).await });
             match tokio::time::timeout(limit, running.catch_unwind()).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(panic)) => Err(panicked(panic)),
@@ -212,11 +265,17 @@ impl Found {
         })
     }
 
+    /// Where to ask whether the item's group is over, if that is in question.
+    fn heard(&self, item: &Item) -> Option<&Ends> {
+        self.ends.as_ref().filter(|ends| ends.is_heard(&item.group))
+    }
+
     /// The outcome of a function that has nothing to wait for, at a small part of the cost; `None`
     /// for any other.
     pub(crate) fn at_once(&self, item: &Item) -> Option<Outcome> {
-        let at_once = self.served.at_once.as_ref()?;
-        let context = || Context::new(item.clone(), self.states.clone());
+        let at_once = self.served.at_once.as_ref().filter(|_| self.heard(item).is_none())?;
+        // To hear of the group's end costs more than a function that waits for nothing.
+        let context = || Context::new(item.clone(), self.states.clone(), None);
         let outcome = catch_unwind(AssertUnwindSafe(|| at_once(item, &context)));
         outcome.unwrap_or_else(|panic| Some(Err(panicked(panic))))
     }
@@ -229,16 +288,50 @@ impl Served {
         Served {
             erased: Arc::new(move |context| Box::pin(function.invoke(context))),
             at_once: Some(Arc::new(move |item, context| at_once.at_once(item, context))),
+            own_time: false,
+            takes: Some(H::takes()),
+            returns: Some(H::returns()),
         }
     }
 
     fn on_thread<K, H: Handler<K>>(function: H) -> Served {
-        Served { erased: on_thread(Arc::new(function)), at_once: None }
+        let erased = on_thread(Arc::new(function));
+        let (takes, returns) = (Some(H::takes()), Some(H::returns()));
+        Served { erased, at_once: None, own_time: false, takes, returns }
     }
 }
 
+/// What a function returns when it does not fail.
+fn value_type(name: &str) -> &str {
+    let Some(both) = name.strip_prefix("core::result::Result<") else { return name };
+    let mut depth = 0;
+    let end = both.find(|c| {
+        match c {
+            '<' | '(' | '[' => depth += 1,
+            '>' | ')' | ']' => depth -= 1,
+            _ => {}
+        }
+        c == ',' && depth == 0
+    });
+    &both[..end.unwrap_or(both.len())]
+}
+
+/// A type's name without the paths in it: `Vec<String>`.
+fn short_type(name: &str) -> String {
+    let is_path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    let mut short = String::new();
+    let mut rest = name;
+    while let Some(first) = rest.chars().next() {
+        let end = rest.find(|c| !is_path(c)).unwrap_or(rest.len());
+        let (path, behind) = rest.split_at(end.max(first.len_utf8()));
+        short.push_str(path.rsplit("::").next().unwrap_or(path));
+        rest = behind;
+    }
+    short
+}
+
 /// What an item that took too long comes to.
-pub(crate) fn timed_out(limit: std::time::Duration) -> ItemError {
+pub(crate) fn timed_out(limit: Duration) -> ItemError {
     ItemError::new(ErrorKind::TimedOut, format!("took longer than its time-out of {limit:?}"))
 }
 

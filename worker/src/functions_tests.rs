@@ -260,3 +260,17 @@ async fn blocking_functions_are_not_kept_waiting_by_each_other() {
     let outcomes = futures_util::future::join_all(calls).await;
     assert!(outcomes.iter().all(|outcome| *outcome == Ok("1".to_owned())));
 }
+
+#[test]
+fn signatures_name_types_without_their_paths() {
+    let functions = Functions::new()
+        .function("a.pair", |(x, y): (f64, Option<String>)| vec![(x, y)])
+        .try_blocking("b.read", |_: ()| std::fs::read("x"));
+    let signatures = functions.signatures();
+    let shown: Vec<_> = signatures
+        .iter()
+        .map(|one| (&*one.name, one.takes.as_deref().unwrap(), one.returns.as_deref().unwrap()))
+        .collect();
+    assert_eq!(shown[0], ("a.pair", "(f64, Option<String>)", "Vec<(f64, Option<String>)>"));
+    assert_eq!(shown[1], ("b.read", "()", "Vec<u8>"));
+}

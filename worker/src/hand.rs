@@ -89,13 +89,18 @@ impl Hand {
     }
 
     /// The items whose function should have been stopped by its time-out and was not: it holds
-    /// its thread without ever waiting. Each is named once.
-    pub(crate) fn stuck(&self, grace: Duration) -> Vec<Arc<Held>> {
+    /// its thread without ever waiting. Each is named once. Those for which `keeps_time` holds end in time
+    /// by themselves, and may wait for their turn before it begins.
+    pub(crate) fn stuck(
+        &self,
+        grace: Duration,
+        keeps_time: impl Fn(&Item) -> bool,
+    ) -> Vec<Arc<Held>> {
         let table = self.table();
         let stuck = |held: &&Arc<Held>| {
             let mut began = locked(&held.began);
             let over = |since: Instant| since.elapsed() > held.item.timeout.saturating_add(grace);
-            began.is_some_and(over) && began.take().is_some()
+            began.is_some_and(over) && !keeps_time(&held.item) && began.take().is_some()
         };
         table.iter().map(|(_, held)| held).filter(stuck).cloned().collect()
     }

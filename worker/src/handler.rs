@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
+use crate::ends::{Ends, Watch};
 use crate::functions::States;
 
 /// What a function may know of the item it runs for, besides the argument.
@@ -19,15 +20,19 @@ use crate::functions::States;
 pub struct Context {
     /// The item: group, id, attempt and the rest.
     pub item: Item,
-    /// Cancelled when nobody waits for the value any more: the item's time is over. A blocking
-    /// function that looks at it now and then can end early.
+    /// Cancelled when nobody waits for the value any more: the item's time is over, or its group
+    /// was cancelled. A blocking function that looks at it now and then can end early.
     pub stop: CancellationToken,
     states: Arc<States>,
+    /// Kept for as long as somebody may look at `stop`.
+    _watch: Option<Arc<Watch>>,
 }
 
 impl Context {
-    pub(crate) fn new(item: Item, states: Arc<States>) -> Context {
-        Context { item, stop: CancellationToken::new(), states }
+    pub(crate) fn new(item: Item, states: Arc<States>, ends: Option<&Ends>) -> Context {
+        let watch = ends.map(|ends| Arc::new(ends.watch(&item.group)));
+        let stop = watch.as_ref().map_or_else(CancellationToken::new, |w| w.told.child_token());
+        Context { item, stop, states, _watch: watch }
     }
 
     /// What was shared under this type with [`Functions::state`](crate::Functions::state);
@@ -48,6 +53,8 @@ impl Context {
 pub trait Handler<K>: Send + Sync + 'static {
     #[doc(hidden)]
     fn invoke(&self, context: Context) -> impl Future<Output = Outcome> + Send + 'static;
+    #[doc(hidden)]
+    fn takes() -> &'static str;
     #[doc(hidden)]
     fn returns() -> &'static str;
     /// The outcome of a function that has nothing to wait for: what a chunk of many cheap calls
@@ -103,6 +110,7 @@ macro_rules! handlers {
             fn invoke(&self, context: Context) -> impl Future<Output = Outcome> + Send + 'static {
                 ready(argument(&context.item).and_then(|a| $finish(&context.item, self(a))))
             }
+            fn takes() -> &'static str { type_name::<A>() }
             fn returns() -> &'static str { type_name::<$returned>() }
             fn at_once(&self, item: &Item, _: &dyn Fn() -> Context) -> Option<Outcome> {
                 Some(argument(item).and_then(|a| $finish(item, self(a))))
@@ -119,6 +127,7 @@ macro_rules! handlers {
                 let item = context.item.clone();
                 ready(argument(&item).and_then(|a| $finish(&item, self(a, context))))
             }
+            fn takes() -> &'static str { type_name::<A>() }
             fn returns() -> &'static str { type_name::<$returned>() }
             fn at_once(&self, item: &Item, context: &dyn Fn() -> Context) -> Option<Outcome> {
                 let context = context();
@@ -138,6 +147,7 @@ macro_rules! handlers {
                 let running = argument(&context.item).map(self);
                 async move { $finish(&context.item, running?.await) }
             }
+            fn takes() -> &'static str { type_name::<A>() }
             fn returns() -> &'static str { type_name::<$returned>() }
         }
 
@@ -153,6 +163,7 @@ macro_rules! handlers {
                 let running = argument(&item).map(|a| self(a, context));
                 async move { $finish(&item, running?.await) }
             }
+            fn takes() -> &'static str { type_name::<A>() }
             fn returns() -> &'static str { type_name::<$returned>() }
         }
     };

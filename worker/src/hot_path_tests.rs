@@ -17,6 +17,7 @@ use tokio::task::yield_now;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::ends::Ends;
 use crate::executor::Executor;
 use crate::functions::Functions;
 use crate::hand::{Hand, Held};
@@ -43,8 +44,10 @@ async fn executor() -> Arc<Executor> {
     let cache = json!({ "created": "then", "state": state, "config": { "max_bytes": -1 } });
     let settings = settings::Worker::default();
     let shares = Shares::new(1, settings.prefetch, Box::new(|| false));
+    let broker = broker().await;
     Arc::new(Executor {
-        broker: broker().await,
+        ends: Ends::new(&broker),
+        broker,
         functions: Functions::new().function("f", |x: f64| x + 1.0),
         name: "host-1234".to_owned(),
         hand: Arc::new(Hand::new()),

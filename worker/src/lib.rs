@@ -3,7 +3,8 @@
 //! An item comes in by `pull`, is run by `executor` through `functions`, and its outcome goes to
 //! the cache. A chunk is many items in one message: `chunk` knows which of them wait, run or have
 //! ended, `chunk_run` runs them, `chunk_store` stores what they came to, `suspects` takes those that
-//! came again and again one by one. There the collator follows the log: `tally` decides when a group is complete,
+//! came again and again one by one. `commands` makes
+//! functions of programs. In the cache the collator follows the log: `tally` decides when a group is complete,
 //! `collator::collation` writes its list, `collator::cleaner` says what is removed.
 
 mod ahead;
@@ -13,6 +14,8 @@ mod chunk;
 mod chunk_run;
 mod chunk_store;
 mod collator;
+mod commands;
+mod ends;
 mod error;
 mod executor;
 mod functions;
@@ -28,6 +31,7 @@ mod patience;
 mod pull;
 mod room;
 mod runner;
+mod serving;
 mod shares;
 mod slots;
 mod store;
@@ -39,6 +43,7 @@ mod worker;
 mod writer;
 
 pub use collator::Collator;
+pub use commands::Commands;
 pub use error::Error;
 pub use functions::Functions;
 pub use handler::{Context, Handler};

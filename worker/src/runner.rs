@@ -49,6 +49,14 @@ impl Executor {
         let mut kept = None;
         let mut told = Instant::now();
         while let Some(ready) = self.line.next() {
+            let held = &ready.grip.held;
+            if self.ends.is_heard(&held.item.group)
+                && self.wait(&running, self.ends.is_over(&held.item.group)).await
+            {
+                // Cancelled: it is never run, and nobody need have it again.
+                self.ack(held).await;
+                continue;
+            }
             let Some(slot) = self.slot_of_runner(kept.take(), &ready, &running).await else {
                 let executor = self.clone();
                 running.spawn(async move { executor.hand_back(&ready.grip.held).await });

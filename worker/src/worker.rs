@@ -7,13 +7,16 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jetiter_config::broker::Broker;
+use jetiter_config::call::Item;
 use jetiter_config::names::{Lane, Queue};
 use jetiter_config::settings::Settings;
+use jetiter_config::wire::Signature;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::ends::Ends;
 use crate::error::Error;
 use crate::executor::Executor;
 use crate::functions::Functions;
@@ -22,6 +25,7 @@ use crate::line::Line;
 use crate::patience::Patience;
 use crate::pull::{Pull, Pulled};
 use crate::room::Room;
+use crate::serving::tell_serving;
 use crate::shares::Shares;
 use crate::slots::Slots;
 use crate::writer::{Writer, Writing};
@@ -58,6 +62,7 @@ pub struct Worker {
     executor: Arc<Executor>,
     queue: Queue,
     ack_wait: Duration,
+    signatures: Vec<Signature>,
 }
 
 impl Worker {
@@ -68,6 +73,8 @@ impl Worker {
         settings: &Settings,
     ) -> Result<Worker, Error> {
         functions.check()?;
+        let (ends, signatures) = (Ends::new(broker), functions.signatures());
+        let functions = functions.told_by(&ends);
         jetiter_config::Topology::of(broker, settings).check(broker).await?;
         let queue: Queue = settings.worker.queue.parse()?;
         let ack_wait = ack_wait(broker, &queue).await?;
@@ -84,6 +91,7 @@ impl Worker {
         let executor = Executor {
             broker: broker.clone(),
             functions,
+            ends,
             name: name(),
             hand: Arc::new(Hand::new()),
             shares: Shares::new(concurrency, settings.worker.prefetch, Box::new(waiting)),
@@ -96,7 +104,7 @@ impl Worker {
             closed: CancellationToken::new(),
             settings: settings.worker.clone(),
         };
-        Ok(Worker { executor: Arc::new(executor), queue, ack_wait })
+        Ok(Worker { executor: Arc::new(executor), queue, ack_wait, signatures })
     }
 
     /// Works until `stop` ends. Then nothing more is pulled, what has not begun is handed back
@@ -109,6 +117,8 @@ impl Worker {
             ended = self.work(&running, stop) => ended,
             () = self.keep_hand_alive(&running) => Ok(()),
             () = writing.run() => Ok(()),
+            never = self.executor.ends.follow() => match never {},
+            never = tell_serving(&self.executor.broker, &self.queue, &self.signatures) => match never {},
             error = self.watch_cache() => Err(error),
         };
         // Acknowledgements are only queued until here.
@@ -231,7 +241,9 @@ impl Worker {
                     self.executor.hand.keep_alive(&self.executor.broker, every / 2).await;
                 }
                 _ = look.tick() => {
-                    for held in self.executor.hand.stuck(STUCK_GRACE) {
+                    let functions = &self.executor.functions;
+                    let keeps_time = |item: &Item| functions.keeps_time(&item.function);
+                    for held in self.executor.hand.stuck(STUCK_GRACE, keeps_time) {
                         let executor = self.executor.clone();
                         running.spawn(async move { executor.give_up(&held).await });
                     }

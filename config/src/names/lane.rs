@@ -31,6 +31,14 @@ impl Lane {
         lanes.find(|(_, from)| index >= *from).map(|(lane, _)| lane)
     }
 
+    /// What is in it, for people.
+    pub fn told(self) -> String {
+        match Lane::LONG.iter().find(|(lane, _)| *lane == self) {
+            None => format!("groups that hash to lane {self}"),
+            Some((_, from)) => format!("lane {self}: from index {from} of a group on"),
+        }
+    }
+
     /// The lane with this token.
     pub fn parse(token: &str) -> Option<Lane> {
         Lane::all().find(|lane| lane.to_string() == token)

@@ -6,6 +6,7 @@
 mod item;
 mod key;
 mod lane;
+mod notify;
 mod span;
 mod subject;
 mod token;
@@ -13,6 +14,8 @@ mod token;
 pub use item::{Delivery, ItemId};
 pub use key::{Entry, Mark};
 pub use lane::Lane;
+pub use notify::check_notify;
+pub(crate) use notify::is_notify_prefix;
 pub use span::Span;
 pub use subject::{COLLATOR_CONSUMER, Control, LEASE_KEY, Work, records_object};
 pub use token::{Function, GroupId, MAX_FUNCTION, MAX_TOKEN, Namespace, Queue};

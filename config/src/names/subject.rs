@@ -202,6 +202,16 @@ impl Namespace {
         format!("$O.{self}-results.C.{group}.>")
     }
 
+    /// What the subjects of the service's endpoints begin with.
+    pub fn api_prefix(&self) -> String {
+        format!("{self}.api")
+    }
+
+    /// Where workers are asked what they serve; each of them answers.
+    pub fn serving_subject(&self) -> String {
+        format!("{self}.serving")
+    }
+
     /// Where events about a group are told, over core NATS.
     pub fn event_subject(&self, group: &str, kind: &str) -> String {
         format!("{self}.event.{group}.{kind}")

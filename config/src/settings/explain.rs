@@ -24,36 +24,64 @@ pub fn explain(figment: &Figment) -> Vec<Explained> {
     let resolved = resolve(figment).unwrap_or_else(|_| figment.clone().join(super::defaults()));
     let mut all = Vec::new();
     if let Ok(values) = resolved.extract::<Dict>() {
-        // Extracting keeps each value's tag, which `one` looks up.
-        collect(&resolved, "", &values, &mut all);
+        // Extracting keeps each value's tag, which tells where it came from.
+        collect(&resolved, &[], &values, &mut all);
     }
     all.sort_by_key(|one| (one.key.contains('.'), one.key.clone()));
     all
 }
 
-fn collect(figment: &Figment, section: &str, values: &Dict, all: &mut Vec<Explained>) {
+fn collect(figment: &Figment, section: &[&str], values: &Dict, all: &mut Vec<Explained>) {
     for (name, value) in values {
-        let key = if section.is_empty() { name.clone() } else { format!("{section}.{name}") };
+        let path = [section, &[name]].concat();
         match value {
-            Value::Dict(_, inner) => collect(figment, &key, inner, all),
-            _ => all.push(one(figment, key)),
+            Value::Dict(_, inner) => collect(figment, &path, inner, all),
+            _ => all.push(explained(figment, &path, Some(value))),
         }
     }
 }
 
 /// What is known of one key; the value is empty if there is none.
-pub(super) fn one(figment: &Figment, key: String) -> Explained {
-    let value = figment.find_value(&key).ok();
-    let value = value.map(|value| text(&key, &value)).unwrap_or_default();
-    let source = figment.find_metadata(&key).map_or_else(|| "default".into(), |m| origin(m, &key));
-    Explained { key, value, source }
+pub(super) fn one(figment: &Figment, path: &[&str]) -> Explained {
+    // Not by one dotted key: the name of a function has dots in it.
+    let value = path.split_first().and_then(|(first, rest)| {
+        let value = figment.find_value(first).ok()?;
+        rest.iter().try_fold(value, |value, part| value.into_dict()?.remove(*part))
+    });
+    explained(figment, path, value.as_ref())
 }
 
-fn text(key: &str, value: &Value) -> String {
+fn explained(figment: &Figment, path: &[&str], value: Option<&Value>) -> Explained {
+    let metadata = value.and_then(|value| figment.get_metadata(value.tag()));
+    Explained {
+        key: key(path),
+        value: value.map(|value| text(path, value)).unwrap_or_default(),
+        source: metadata.map_or_else(|| "default".into(), |metadata| origin(metadata, path)),
+    }
+}
+
+/// The dotted key, as TOML writes it.
+pub(super) fn key(path: &[&str]) -> String {
+    let part = |part: &&str| match part.contains('.') {
+        true => format!("{part:?}"),
+        false => (*part).to_owned(),
+    };
+    path.iter().map(part).collect::<Vec<_>>().join(".")
+}
+
+fn is_secret(path: &[&str]) -> bool {
+    match path {
+        [key] => SECRETS.contains(key),
+        ["functions", _, "env", ..] => true,
+        _ => false,
+    }
+}
+
+fn text(path: &[&str], value: &Value) -> String {
     match value {
         Value::Empty(..) => String::new(),
-        _ if SECRETS.contains(&key) => HIDDEN.to_owned(),
-        Value::String(_, text) if key == "server" => redact_url(text),
+        _ if is_secret(path) => HIDDEN.to_owned(),
+        Value::String(_, text) if path == ["server"] => redact_url(text),
         Value::String(_, text) => text.clone(),
         Value::Char(_, c) => c.to_string(),
         Value::Bool(_, b) => b.to_string(),
@@ -63,18 +91,17 @@ fn text(key: &str, value: &Value) -> String {
             whole.or_else(|| number.to_f64().map(|n| n.to_string())).unwrap_or_default()
         }
         Value::Array(_, items) => {
-            items.iter().map(|item| text("", item)).collect::<Vec<_>>().join(",")
+            items.iter().map(|item| text(&[], item)).collect::<Vec<_>>().join(",")
         }
         Value::Dict(_, inner) => format!("a section with {} keys", inner.len()),
     }
 }
 
-fn origin(metadata: &Metadata, key: &str) -> String {
-    let keys: Vec<&str> = key.split('.').collect();
+fn origin(metadata: &Metadata, path: &[&str]) -> String {
     match &metadata.source {
         Some(file @ Source::File(_)) => format!("file {file}"),
         _ if metadata.name == sources::LAYER => {
-            metadata.interpolate(&figment::Profile::Default, &keys)
+            metadata.interpolate(&figment::Profile::Default, path)
         }
         Some(Source::Code(_)) => "default".to_owned(),
         _ => metadata.name.to_string(),

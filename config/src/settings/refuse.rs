@@ -3,20 +3,20 @@
 use figment::Figment;
 use figment::error::{Error as FigmentError, Kind};
 
-use super::explain::{explain, one};
+use super::explain::{Explained, explain, one};
 use super::sources;
 use crate::error::Error;
 
-/// `key problem, got value (from origin)`.
+/// `key problem, got value (from origin)`, for a dotted key of which no part has a dot.
 pub(super) fn problem(figment: &Figment, key: &str, problem: impl Into<String>) -> Error {
-    let known = one(figment, key.to_owned());
+    problem_at(figment, &key.split('.').collect::<Vec<_>>(), problem)
+}
+
+/// The same, for any key.
+pub(super) fn problem_at(figment: &Figment, path: &[&str], problem: impl Into<String>) -> Error {
+    let known = one(figment, path);
     let value = if known.value.is_empty() { "nothing".to_owned() } else { known.value };
-    Error::Setting {
-        key: key.to_owned(),
-        problem: problem.into(),
-        value,
-        origin: spoken(&known.source),
-    }
+    Error::Setting { key: known.key, problem: problem.into(), value, origin: spoken(&known.source) }
 }
 
 /// What figment says, without the values that it quotes: they may be secrets.
@@ -24,13 +24,13 @@ pub(super) fn unreadable(figment: &Figment, error: FigmentError) -> Error {
     if error.path.is_empty() {
         return Error::Figment { reason: whole(figment, &error) };
     }
+    let mut path: Vec<&str> = error.path.iter().map(String::as_str).collect();
     if let Kind::UnknownField(_, known) = &error.kind {
-        return unknown(figment, &error.path.join("."), known);
+        return unknown(figment, &path, known);
     }
     // The number at the end of a path is a place in a list.
-    let parts = error.path.iter().filter(|part| part.parse::<usize>().is_err());
-    let key = parts.map(String::as_str).collect::<Vec<_>>().join(".");
-    problem(figment, &key, rule(&error.kind))
+    path.pop_if(|part| part.parse::<usize>().is_ok());
+    problem_at(figment, &path, rule(&error.kind))
 }
 
 /// An error that belongs to no key: a file or a variable that can't be read.
@@ -48,19 +48,23 @@ fn whole(figment: &Figment, error: &FigmentError) -> String {
     }
 }
 
-fn unknown(figment: &Figment, key: &str, known: &[&str]) -> Error {
-    let origin = one(figment, key.to_owned()).source;
+fn unknown(figment: &Figment, path: &[&str], known: &[&str]) -> Error {
+    let Explained { key, value, source: origin } = one(figment, path);
     let letters = |key: &str| key.replace(['.', '_', '-'], "");
     let all = explain(&Figment::new());
-    let meant = all.iter().find(|known| letters(&known.key) == letters(key));
+    let meant = all.iter().find(|known| letters(&known.key) == letters(&key));
     let mend = match meant {
         Some(meant) if origin.starts_with("environment") => {
             format!("did you mean {}?", sources::variable_of(&meant.key))
         }
         Some(meant) => format!("did you mean {}?", meant.key),
+        // [functions.image.resize] is a key `resize` of the function `image`.
+        None if path.first() == Some(&"functions") && value.ends_with(" keys") => {
+            format!("a name with dots stands in quotes: [functions.{:?}]", path[1..].join("."))
+        }
         None => format!("known here are {}", known.join(", ")),
     };
-    Error::UnknownSetting { key: key.to_owned(), origin: spoken(&origin), mend }
+    Error::UnknownSetting { key, origin: spoken(&origin), mend }
 }
 
 fn spoken(origin: &str) -> String {
@@ -74,6 +78,7 @@ fn rule(kind: &Kind) -> String {
             format!("must be {}", words(wanted))
         }
         Kind::UnknownVariant(_, known) => format!("must be one of {}", known.join(", ")),
+        Kind::MissingField(name) => format!("needs the key {name}"),
         Kind::Message(said) => format!("is not valid: {said}"),
         other => format!("is not valid: {other}"),
     }
@@ -87,6 +92,7 @@ fn words(wanted: &str) -> &str {
         "a boolean" => "true or false",
         "a duration" => "a time with its unit, such as 30s",
         "path string" | "a string" => "text in quotes",
+        "a map" => "a section",
         wanted if wanted.starts_with("struct ") => "a section",
         wanted => wanted,
     }

@@ -181,6 +181,11 @@ pub(crate) fn nats_directory() -> Option<PathBuf> {
     base.map(|base| base.join("nats"))
 }
 
+/// Where programs are looked for, when they are named without a path.
+pub fn program_path() -> Option<OsString> {
+    variable("PATH").map(PathBuf::into_os_string)
+}
+
 /// The user's home directory.
 pub(crate) fn home() -> Option<PathBuf> {
     variable("HOME")

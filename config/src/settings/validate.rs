@@ -5,9 +5,9 @@ use std::time::Duration;
 use figment::Figment;
 
 use super::refuse::problem;
-use super::{Assets, Collator, Settings, Submit, Up, Worker, address};
+use super::{Assets, Collator, Settings, Submit, Up, Worker, address, command_rules};
 use crate::error::Error;
-use crate::names::{Namespace, Queue};
+use crate::names::{Namespace, Queue, is_notify_prefix};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -24,7 +24,8 @@ pub(super) fn check(settings: &Settings, figment: &Figment) -> Result<(), Error>
     rules.submit(&settings.submit)?;
     rules.worker(&settings.worker)?;
     rules.collator(&settings.collator)?;
-    rules.up(&settings.up)
+    rules.up(&settings.up)?;
+    settings.functions.iter().try_for_each(|(name, c)| command_rules::check(figment, name, c))
 }
 
 struct Rules<'a>(&'a Figment);
@@ -159,6 +160,10 @@ impl Rules<'_> {
         // The server counts the life of a message in seconds.
         self.between("collator.done_ttl", c.done_ttl, SECOND, DAY)?;
         self.between("collator.progress_every", c.progress_every, Duration::from_millis(10), DAY)?;
+        let rule = "must be prefixes of whole tokens that end with a dot, such as orders., none of \
+                    them the server's";
+        let sound = c.notify.iter().all(|prefix| is_notify_prefix(prefix));
+        self.ensure(sound, "collator.notify", rule)?;
         self.between("collator.patience", c.patience, SECOND, 365 * DAY)
     }
 

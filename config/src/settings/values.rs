@@ -1,12 +1,13 @@
 //! The settings as values: one doc comment per key is a row of the README's table.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::{hidden, redacted, size};
+use super::{Command, hidden, redacted, size};
 
 /// All settings. Their text forms, `Debug` and `Serialize`, hide secrets.
 #[derive(Clone, Serialize, Deserialize)]
@@ -64,6 +65,8 @@ pub struct Settings {
     pub collator: Collator,
     /// All in one process.
     pub up: Up,
+    /// Commands that the stock worker serves as functions, by the function's name.
+    pub functions: BTreeMap<String, Command>,
 }
 
 /// Form of the log's lines.
@@ -193,6 +196,9 @@ pub struct Collator {
     /// Least time between two progress events of a group. Default `250ms`.
     #[serde(with = "humantime_serde")]
     pub progress_every: Duration,
+    /// What subjects of notices may begin with; `{namespace}` stands for the namespace. Default
+    /// `["{namespace}.notify."]`.
+    pub notify: Vec<String>,
     /// How long to go on while no server answers or a result can't be stored; then the collator
     /// ends with an error. Default `1h`.
     #[serde(with = "humantime_serde")]
@@ -235,6 +241,7 @@ impl Default for Settings {
             worker: Worker::default(),
             collator: Collator::default(),
             up: Up::default(),
+            functions: BTreeMap::new(),
         }
     }
 }
@@ -290,6 +297,7 @@ impl Default for Collator {
             short_after: Duration::from_secs(30),
             done_ttl: Duration::from_secs(5),
             progress_every: Duration::from_millis(250),
+            notify: vec!["{namespace}.notify.".to_owned()],
             patience: Duration::from_secs(60 * 60),
         }
     }

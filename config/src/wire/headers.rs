@@ -27,6 +27,8 @@ pub const KEEP: &str = "Jetiter-Keep";
 pub const FUNCTION: &str = "Jetiter-Function";
 /// On a seal: a label for people, for the result's metadata.
 pub const LABEL: &str = "Jetiter-Label";
+/// On a seal: the subject on which the group's end is told.
+pub const NOTIFY: &str = "Jetiter-Notify";
 /// Makes the server refuse a message whose subject holds one already.
 pub const EXPECTED_LAST: &str = "Nats-Expected-Last-Subject-Sequence";
 /// The server drops a second message with the same id within the duplicate window.

@@ -61,6 +61,19 @@ impl Summary {
         self.len() == 0
     }
 
+    /// One line for people, as `nats object info` shows it: "jetiter: 100 items of math.floor, 1
+    /// failed, cancelled".
+    pub fn description(&self) -> String {
+        let mut text = format!("jetiter: {} items", self.len());
+        if let Some(function) = &self.function {
+            text.push_str(&format!(" of {function}"));
+        }
+        if self.failed > 0 {
+            text.push_str(&format!(", {} failed", self.failed));
+        }
+        format!("{text}, {}", self.state)
+    }
+
     /// As the metadata of an object: readable in `nats object info`.
     pub fn to_metadata(&self) -> HashMap<String, String> {
         let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(self) else {
@@ -149,6 +162,14 @@ mod tests {
             log: "2026-01-01T00:00:00Z".into(),
             records: "12.abc 1 10 SHA-256=x".into(),
         }
+    }
+
+    #[test]
+    fn a_person_reads_what_it_is() {
+        let bare = Summary { failed: 0, function: None, state: State::Cancelled, ..summary() };
+        assert_eq!(bare.description(), "jetiter: 2 items, cancelled");
+        let whole = "jetiter: 3 items of math.floor, 1 failed, complete";
+        assert_eq!(summary().description(), whole);
     }
 
     #[test]

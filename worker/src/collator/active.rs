@@ -8,7 +8,7 @@ use jetiter_config::broker::Broker;
 use jetiter_config::crash_point;
 use jetiter_config::names::{Entry as Key, Mark, Span};
 use jetiter_config::settings;
-use jetiter_config::wire::{self, End, Progress, State, Summary};
+use jetiter_config::wire::{self, End, Notify, Progress, State, Summary};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
@@ -21,6 +21,7 @@ use super::drafting::Drafts;
 use super::follower::{Entry, Followed, Follower};
 use super::full::FullAlarm;
 use super::lease::Held;
+use super::notice::Telling;
 use super::outcome::{Of, Stored};
 use crate::error::Error;
 use crate::patience::Patience;
@@ -43,11 +44,14 @@ struct Decided {
     kept: Kept,
     look_first: bool,
     at: Instant,
+    /// Where its end is to be told.
+    notify: Option<String>,
 }
 
 /// How the collation of a group ended.
 struct Ended {
     group: String,
+    notify: Option<String>,
     collated: Result<Collated, Failed>,
 }
 
@@ -66,6 +70,8 @@ pub(super) struct Active {
     purging: bool,
     dear_again: Instant,
     changed: HashSet<String>,
+    /// Where the ends of live groups are to be told, as their seals say.
+    notify: HashMap<String, String>,
     /// Live groups that have no result, by the leader's word.
     pub(super) verified: HashSet<String>,
     /// Groups that were told to be short of items, and when.
@@ -92,6 +98,7 @@ impl Active {
             purging: false,
             dear_again: Instant::now(),
             changed: HashSet::new(),
+            notify: HashMap::new(),
             verified: HashSet::new(),
             short: HashMap::new(),
             patience: Patience::new(settings.patience),
@@ -185,6 +192,11 @@ impl Active {
             Key::Outcomes(span) => Some(Of::Items(span)),
             Key::Try(..) | Key::Mark(_) => None,
         };
+        if let Event::Sealed(_) = &event
+            && let Ok(Notify { notify: Some(subject) }) = serde_json::from_slice(&message.payload)
+        {
+            self.notify.insert(group.to_owned(), subject);
+        }
         let is_decided = || self.tally.get(group).is_some_and(|live| live.is_decided());
         if let Some(of) = of.filter(|_| !is_decided()) {
             let ripe = self.buffer.keep(group, &Stored::read(of, &message));
@@ -199,7 +211,8 @@ impl Active {
                 let kept = Kept { drafting, batch: Some(batch) };
                 let look_first = self.follower.is_replay(verdict.first);
                 let at = Instant::now();
-                self.waiting.push_back(Decided { verdict, kept, look_first, at });
+                let notify = self.notify.remove(group);
+                self.waiting.push_back(Decided { verdict, kept, look_first, at, notify });
             }
             None if of.is_some() && !self.changed.contains(group) => {
                 self.changed.insert(group.to_owned());
@@ -240,7 +253,14 @@ impl Active {
 
     async fn end(&mut self, ended: Ended) -> Result<(), Error> {
         match ended.collated {
-            Ok(Collated::Committed { .. } | Collated::Void) => self.bury(&ended.group),
+            Ok(Collated::Committed { summary, .. }) => match ended.notify {
+                // Its entries stay meanwhile: they lead a successor here.
+                Some(subject) if self.may_notify(&subject) => {
+                    self.begin(Chore::Tell(Telling::of(subject, &summary, &self.broker)));
+                }
+                _ => self.bury(&ended.group),
+            },
+            Ok(Collated::Void) => self.bury(&ended.group),
             Ok(Collated::Conflict(winner)) => self.conflict(&ended.group, winner).await,
             Err(Failed::GaveUp(error)) => return Err(error),
             Err(error) => {
@@ -251,6 +271,12 @@ impl Active {
             }
         }
         Ok(())
+    }
+
+    /// Anybody can write a mark: intake has not seen each of them.
+    fn may_notify(&self, subject: &str) -> bool {
+        let ns = &self.broker.namespace;
+        ns.may_notify(subject, &ns.notify_prefixes(&self.settings.notify))
     }
 
     /// Another result stands under the group's id: it stays, and this one's entries go.
@@ -272,6 +298,7 @@ impl Active {
         self.verified.remove(group);
         self.short.remove(group);
         self.changed.remove(group);
+        self.notify.remove(group);
         if let Some(live) = self.tally.forget(group) {
             let group = group.to_owned();
             let (first, last, entries) = (live.first, live.last, live.entries);
@@ -291,6 +318,7 @@ impl Active {
         self.buffer.clear();
         self.drafts.clear();
         self.changed.clear();
+        self.notify.clear();
         self.verified.clear();
         self.short.clear();
     }
@@ -392,7 +420,7 @@ fn failed_ones(span: Span, message: &async_nats::Message) -> Vec<u32> {
 
 /// Collates until it is done: storage that is out of reach comes back.
 async fn collate(collation: Collation, decided: Decided, patience: Patience) -> Ended {
-    let Decided { verdict, mut kept, mut look_first, .. } = decided;
+    let Decided { verdict, mut kept, mut look_first, notify, .. } = decided;
     let mut pause = Duration::from_millis(100);
     crash_point("collator.decided");
     loop {
@@ -417,13 +445,13 @@ async fn collate(collation: Collation, decided: Decided, patience: Patience) -> 
                 let what = format!("collating the group {}", verdict.group);
                 if let Err(error) = patience.failed(&what, reason) {
                     let collated = Err(Failed::GaveUp(error));
-                    return Ended { group: verdict.group, collated };
+                    return Ended { group: verdict.group, notify, collated };
                 }
                 look_first = true;
                 sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(5));
             }
-            collated => return Ended { group: verdict.group, collated },
+            collated => return Ended { group: verdict.group, notify, collated },
         }
     }
 }

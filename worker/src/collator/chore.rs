@@ -12,6 +12,7 @@ use super::active::Active;
 use super::cleaner::Purge;
 use super::collation::Collation;
 use super::intake;
+use super::notice::Telling;
 use super::sweep;
 use super::upload::Uploaded;
 use crate::error::Error;
@@ -37,6 +38,8 @@ pub(super) enum Chore {
     Unmark { subject: String, seq: u64 },
     /// Remove dead entries from the log that was created then.
     Purge(Purge, String),
+    /// Tell whom its seal names that a group is done.
+    Tell(Telling),
     /// Ask the leader whether a group has a result.
     Verify { group: String, first: u64 },
     /// Nothing has come for a group for a long time: is something of it waiting?
@@ -48,6 +51,8 @@ pub(super) enum Done {
     Looked(StreamInfo),
     Unanswered(ApiError),
     Purged(Purge, Duration),
+    /// The group's end was told, as far as it could be.
+    Told(String),
     Verified {
         group: String,
         first: u64,
@@ -81,6 +86,13 @@ impl Active {
                 let patience = Patience::new(self.settings.patience);
                 self.chores.spawn(async move { remove(&broker, purge, &log, patience).await })
             }
+            Chore::Tell(telling) => {
+                let patience = Patience::new(self.settings.patience);
+                self.chores.spawn(async move {
+                    telling.tell(&broker, patience).await;
+                    Done::Told(telling.group)
+                })
+            }
             Chore::Verify { group, first } => {
                 let collation = self.collation(Instant::now());
                 self.chores.spawn(async move { verify(&collation, group, first).await })
@@ -103,6 +115,7 @@ impl Active {
             Done::Unanswered(error) => self.patience.failed("looking at the cache", error)?,
             Done::GaveUp(error) => return Err(error),
             Done::Purged(purge, took) => self.purged(&purge, took),
+            Done::Told(group) => self.bury(&group),
             Done::Verified { group, first, result } => self.verified(group, first, result).await,
             Done::NothingWaiting { group, sealed, silent, log_end } => {
                 // What the log holds behind our own position may be what is missing.
@@ -299,6 +312,12 @@ async fn verify(collation: &Collation, group: String, first: u64) -> Done {
         {
             return Done::Nothing;
         }
+        // A submission that went on after the group's end.
+        if summary.state != State::Complete
+            && intake::remove_waiting(&collation.broker, &group).await.is_err()
+        {
+            return Done::Nothing;
+        }
     }
     Done::Verified { group, first, result }
 }
@@ -333,7 +352,8 @@ async fn ask_waiting(
     }
 }
 
-async fn is_without_seal(broker: &Broker, group: &str) -> bool {
+/// Whether no seal of the group waits to be taken in.
+pub(super) async fn is_without_seal(broker: &Broker, group: &str) -> bool {
     let ns = &broker.namespace;
     // Keys of foreign shape belong to no group that could be sealed.
     let Ok(group) = group.parse() else { return true };

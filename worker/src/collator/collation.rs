@@ -111,7 +111,8 @@ impl Collation {
             self.broker.tell(&verdict.group, "done", &done)
         );
         let Some(over) = over? else {
-            return Ok(Collated::Void);
+            // Somebody has read and deleted it meanwhile: it is committed all the same.
+            return Ok(Collated::Committed { summary, leftovers: false, list: None });
         };
         let leftovers = over || leftovers;
         crash_point("collator.recorded");

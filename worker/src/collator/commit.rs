@@ -68,7 +68,7 @@ impl Collation {
             log: self.log.clone(),
             records: records.to_text(),
         };
-        let description = format!("jetiter: {} items, {} failed", summary.len(), summary.failed);
+        let description = summary.description();
         let bucket = self.broker.namespace.results_bucket();
         let metadata = summary.to_metadata();
         let info = list.info(bucket, &verdict.group, description, self.chunk, metadata);

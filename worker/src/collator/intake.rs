@@ -1,15 +1,20 @@
 //! Seals and cancels become marks in the cache, so that one log decides everything.
 
+use std::sync::Arc;
+
 use async_nats::Message;
 use async_nats::jetstream;
-use jetiter_config::broker::{Broker, Refusal};
+use jetiter_config::broker::{ApiError, Broker, Refusal};
 use jetiter_config::crash_point;
 use jetiter_config::names::{COLLATOR_CONSUMER, Control, Entry, Mark};
-use jetiter_config::wire::{End, ItemError, Seal, State, cut, once_headers};
+use jetiter_config::settings;
+use jetiter_config::wire::{End, ItemError, NOTIFY, Notify, Seal, State, cut, once_headers};
+use serde::Serialize;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, sleep};
 
+use super::chore;
 use crate::error::Error;
 use crate::patience::Patience;
 use crate::pull::{Pull, Pulled};
@@ -18,12 +23,13 @@ use crate::pull::{Pull, Pulled};
 const WINDOW: usize = 256;
 
 /// Takes in seals and cancels until it is dropped, or until none could be had for too long.
-pub(crate) async fn run(broker: &Broker, patience: Duration) -> Error {
+pub(crate) async fn run(broker: &Broker, settings: &settings::Collator) -> Error {
     let items = broker.namespace.items_stream();
-    let mut patience = Patience::new(patience);
+    let mut patience = Patience::new(settings.patience);
+    let prefixes: Arc<[String]> = broker.namespace.notify_prefixes(&settings.notify).into();
     loop {
         let reason = match Pull::open(broker, &items, COLLATOR_CONSUMER).await {
-            Ok(pull) => pull_all(broker, pull, &mut patience).await,
+            Ok(pull) => pull_all(broker, pull, &prefixes, &mut patience).await,
             Err(error) => error.to_string(),
         };
         tracing::warn!(reason, "no seals come, trying again; `jetiter init` makes what is missing");
@@ -34,7 +40,12 @@ pub(crate) async fn run(broker: &Broker, patience: Duration) -> Error {
     }
 }
 
-async fn pull_all(broker: &Broker, mut pull: Pull, patience: &mut Patience) -> String {
+async fn pull_all(
+    broker: &Broker,
+    mut pull: Pull,
+    prefixes: &Arc<[String]>,
+    patience: &mut Patience,
+) -> String {
     let mut running = JoinSet::new();
     loop {
         while running.try_join_next().is_some() {}
@@ -43,8 +54,8 @@ async fn pull_all(broker: &Broker, mut pull: Pull, patience: &mut Patience) -> S
         }
         match pull.next(WINDOW - running.len()).await {
             Pulled::Message(message) => {
-                let broker = broker.clone();
-                running.spawn(async move { take(&broker, message).await });
+                let (broker, prefixes) = (broker.clone(), prefixes.clone());
+                running.spawn(async move { take(&broker, &prefixes, message).await });
             }
             Pulled::Nothing | Pulled::Silent => {}
             Pulled::Lost(reason) => return reason,
@@ -53,10 +64,10 @@ async fn pull_all(broker: &Broker, mut pull: Pull, patience: &mut Patience) -> S
     }
 }
 
-async fn take(broker: &Broker, message: Message) {
+async fn take(broker: &Broker, prefixes: &[String], message: Message) {
     let answer = match broker.namespace.parse_control(&message.subject) {
-        Some(Control::Seal(group)) => seal(broker, group, &message).await,
-        Some(Control::Cancel(group)) => end(broker, group, State::Cancelled).await,
+        Some(Control::Seal(group)) => seal(broker, prefixes, group, &message).await,
+        Some(Control::Cancel(group)) => cancel(broker, group).await,
         None => {
             tracing::warn!(subject = %message.subject, "a malformed subject is dropped");
             jetstream::AckKind::Term
@@ -68,9 +79,38 @@ async fn take(broker: &Broker, message: Message) {
     message.ack_with(answer).await.ok();
 }
 
-async fn seal(broker: &Broker, group: &str, message: &Message) -> jetstream::AckKind {
-    let seal = match Seal::from_message(message.headers.as_ref(), &message.payload) {
-        Ok(seal) => seal,
+/// The payload of a seal mark.
+#[derive(Serialize)]
+struct Sealed<'a> {
+    #[serde(flatten)]
+    seal: &'a Seal,
+    #[serde(flatten)]
+    notify: Notify,
+}
+
+/// A seal, and where its group's end is to be told.
+fn read(broker: &Broker, prefixes: &[String], message: &Message) -> Result<(Seal, Notify), String> {
+    let headers = message.headers.as_ref();
+    let seal = Seal::from_message(headers, &message.payload).map_err(|error| error.to_string())?;
+    let notify = Notify::from_headers(headers).map_err(|error| format!("{NOTIFY}: {error}"))?;
+    let refused = |subject: &&String| !broker.namespace.may_notify(subject.as_str(), prefixes);
+    match notify.notify.as_ref().filter(refused) {
+        Some(subject) => Err(format!(
+            "{NOTIFY} is {subject:?}, and collator.notify allows subjects that begin with {}",
+            prefixes.join(" or ")
+        )),
+        None => Ok((seal, notify)),
+    }
+}
+
+async fn seal(
+    broker: &Broker,
+    prefixes: &[String],
+    group: &str,
+    message: &Message,
+) -> jetstream::AckKind {
+    let (seal, notify) = match read(broker, prefixes, message) {
+        Ok(read) => read,
         Err(error) => {
             // It may quote a payload as large as a message can be.
             let reason = cut(format!("the seal is refused: {error}"), ItemError::MAX_MESSAGE);
@@ -80,7 +120,7 @@ async fn seal(broker: &Broker, group: &str, message: &Message) -> jetstream::Ack
             return jetstream::AckKind::Term;
         }
     };
-    match write_mark(broker, group, Mark::Seal, &seal).await {
+    match write_mark(broker, group, Mark::Seal, &Sealed { seal: &seal, notify }).await {
         Ok(()) => jetstream::AckKind::Ack,
         Err(Refusal::Already) => compare(broker, group, &seal).await,
         Err(refusal) => {
@@ -121,6 +161,15 @@ async fn compare(broker: &Broker, group: &str, seal: &Seal) -> jetstream::AckKin
     jetstream::AckKind::Ack
 }
 
+/// Behind the group's seal, if one was stored: without it the result has no total, no label, and is
+/// kept for ever.
+async fn cancel(broker: &Broker, group: &str) -> jetstream::AckKind {
+    match chore::is_without_seal(broker, group).await {
+        true => end(broker, group, State::Cancelled).await,
+        false => jetstream::AckKind::Nak(Some(Duration::from_millis(50))),
+    }
+}
+
 /// Ends a group: the mark first, so that it is decided, then its waiting items go.
 pub(crate) async fn end(broker: &Broker, group: &str, state: State) -> jetstream::AckKind {
     match write_mark(broker, group, Mark::End, &End { state }).await {
@@ -131,12 +180,21 @@ pub(crate) async fn end(broker: &Broker, group: &str, state: State) -> jetstream
         }
     }
     crash_point("collator.ended");
+    match remove_waiting(broker, group).await {
+        Ok(()) => jetstream::AckKind::Ack,
+        // It comes again, and finds its mark written.
+        Err(error) => {
+            tracing::warn!(group, %error, "the waiting items are not removed yet");
+            jetstream::AckKind::Nak(Some(Duration::from_secs(1)))
+        }
+    }
+}
+
+/// Removes the items of a group that has ended: nobody is to run them.
+pub(super) async fn remove_waiting(broker: &Broker, group: &str) -> Result<(), ApiError> {
     let ns = &broker.namespace;
     let waiting = ns.waiting_filter(group);
-    if let Err(error) = broker.purge(&ns.items_stream(), Some(&waiting), None).await {
-        tracing::warn!(group, %error, "the waiting items are not removed; they will be run");
-    }
-    jetstream::AckKind::Ack
+    broker.purge(&ns.items_stream(), Some(&waiting), None).await.map(drop)
 }
 
 async fn write_mark(

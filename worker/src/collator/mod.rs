@@ -16,6 +16,7 @@ pub(crate) mod fuzzing;
 mod hot_path_tests;
 mod intake;
 mod lease;
+mod notice;
 mod outcome;
 mod sweep;
 mod upload;
@@ -25,6 +26,7 @@ use jetiter_config::settings::{self, Settings};
 
 use crate::error::Error;
 use active::Active;
+pub(crate) use follower::read_from;
 use lease::Lease;
 
 /// Collates the groups of one namespace. Start as many as you like: one works, the others stand
@@ -57,7 +59,7 @@ impl Collator {
             let mut active = Active::new(&self.broker, &self.settings, lease.held());
             let failed = tokio::select! {
                 error = active.run() => Err(error),
-                error = intake::run(&self.broker, patience) => Err(error),
+                error = intake::run(&self.broker, &self.settings) => Err(error),
                 () = lease.keep() => {
                     tracing::warn!("the lease is lost, standing by");
                     active.leave();
