@@ -284,6 +284,20 @@ async fn no_more_children_than_slots() {
     served.stop().await;
 }
 
+/// The last one waits for its child for three times as long as it may run, and a second more.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_that_waits_for_a_child_is_not_out_of_time() {
+    let Some(python) = python() else { return };
+    for chunk in [1, 8] {
+        let served = Served::new(&child(python, "slots = 1")).await;
+        let arguments = vec![json!(["nap", 0.4]); 8];
+        let how = Options::new().timeout(Duration::from_millis(800)).chunk(Chunk::of(chunk));
+        let outcomes = served.map("child", arguments, &how).await;
+        assert_eq!(values(outcomes), vec![json!(0.4); 8]);
+        served.stop().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn variables_and_working_directory() {
     let Some(python) = python() else { return };

@@ -31,6 +31,9 @@ def do(what, given, asked):
         answer(os.getpid())
     elif what == "env":
         answer(os.environ.get(given))
+    elif what == "nap":
+        time.sleep(given)
+        answer(given)
     elif what == "cwd":
         answer(os.getcwd())
     elif what == "fail":

@@ -61,6 +61,9 @@ pub enum Error {
         /// What the last try met.
         reason: String,
     },
+    /// The system gives no thread.
+    #[error("no thread can be had: {0}")]
+    Thread(String),
     /// The settings, the connection or the assets.
     #[error(transparent)]
     Config(#[from] jetiter_config::Error),

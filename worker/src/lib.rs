@@ -29,6 +29,7 @@ mod line;
 pub mod math;
 mod patience;
 mod pull;
+mod pulse;
 mod room;
 mod runner;
 mod serving;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use jetiter_config::call::Outcome;
 use jetiter_config::crash_point;
 use jetiter_config::names::Entry;
@@ -21,129 +22,10 @@ use crate::writer::{Then, Write, Written};
 const TOGETHER: Duration = Duration::from_micros(200);
 
 impl Executor {
-    /// Takes an item that has come for the first time.
+    /// Takes an item that can just run.
     pub(crate) fn line_up(self: &Arc<Self>, ready: Ready, running: &TaskTracker) {
         if self.line.push(ready) {
-            self.add_runner(running);
-        }
-    }
-
-    fn add_runner(self: &Arc<Self>, running: &TaskTracker) {
-        running.spawn(self.clone().run_line(running.clone()));
-    }
-
-    /// Waits, while another runner takes the next items.
-    async fn wait<T>(self: &Arc<Self>, running: &TaskTracker, until: impl Future<Output = T>) -> T {
-        // It may be long: what has ended shall not wait for it.
-        self.writer.wake();
-        if self.line.waits() {
-            self.add_runner(running);
-        }
-        let output = until.await;
-        self.line.goes_on();
-        output
-    }
-
-    /// One runner: it keeps its slot from one item to the next unless somebody waits for it.
-    async fn run_line(self: Arc<Self>, running: TaskTracker) {
-        let mut kept = None;
-        let mut told = Instant::now();
-        while let Some(ready) = self.line.next() {
-            let held = &ready.grip.held;
-            if self.ends.is_heard(&held.item.group)
-                && self.wait(&running, self.ends.is_over(&held.item.group)).await
-            {
-                // Cancelled: it is never run, and nobody need have it again.
-                self.ack(held).await;
-                continue;
-            }
-            let Some(slot) = self.slot_of_runner(kept.take(), &ready, &running).await else {
-                let executor = self.clone();
-                running.spawn(async move { executor.hand_back(&ready.grip.held).await });
-                continue;
-            };
-            let now = Instant::now();
-            if now.duration_since(told) > TOGETHER {
-                // A function that holds its thread also holds what this task has just woken: woken
-                // things lie beside the thread until its next turn. So a turn of its own.
-                self.writer.wake();
-                yield_now().await;
-                told = Instant::now();
-            }
-            kept = self.run_next(ready, slot, &running).await;
-        }
-        self.writer.wake();
-    }
-
-    async fn slot_of_runner(
-        self: &Arc<Self>,
-        kept: Option<Slot>,
-        ready: &Ready,
-        running: &TaskTracker,
-    ) -> Option<Slot> {
-        let free = self.slots.waiting() == 0 && !self.stopping.is_cancelled();
-        match kept.filter(|_| free).or_else(|| self.slot_at_once(1)) {
-            Some(slot) => Some(slot),
-            None => self.wait(running, self.slot(ready.grip.held.origin.lane, 1)).await,
-        }
-    }
-
-    /// Runs one item; its slot, unless that is somebody else's now.
-    async fn run_next(
-        self: &Arc<Self>,
-        ready: Ready,
-        slot: Slot,
-        running: &TaskTracker,
-    ) -> Option<Slot> {
-        let held = &ready.grip.held;
-        let started = Instant::now();
-        held.begin(slot.places(), started);
-        crash_point("worker.begun");
-        let outcome = match self.functions.run_at_once(&held.item) {
-            Ok(outcome) => outcome,
-            Err(call) => self.wait(running, call).await,
-        };
-        if held.end() {
-            // Given up in the meantime: somebody else runs in its slots.
-            slot.forget();
-            return None;
-        }
-        crash_point("worker.ran");
-        self.ended(ready, outcome, started, running);
-        Some(slot)
-    }
-
-    /// A value goes its way to the cache without a task of its own; whatever else an item came to
-    /// takes more than one step.
-    fn ended(
-        self: &Arc<Self>,
-        ready: Ready,
-        outcome: Outcome,
-        started: Instant,
-        running: &TaskTracker,
-    ) {
-        let held = &ready.grip.held;
-        let ran = self.ran(&held.item, started);
-        match outcome {
-            Ok(value) if value.len() <= self.largest() && self.room.is_free() => {
-                self.writer.push(self.write_of(ready, value.into(), ran));
-            }
-            outcome => {
-                let executor = self.clone();
-                running.spawn(async move { executor.finish(ready, outcome, ran).await });
-            }
-        }
-    }
-
-    fn write_of(&self, ready: Ready, value: bytes::Bytes, ran: Ran) -> Write {
-        let Held { item, origin, .. } = &*ready.grip.held;
-        let ns = &self.broker.namespace;
-        Write {
-            lane: origin.lane,
-            subject: ns.entry_subject(item.group.as_str(), Entry::Outcome(item.id)).into(),
-            headers: wire::outcome_headers(item.encoding, &self.run_of(ran), false),
-            payload: value.clone(),
-            then: Then::Acknowledge(Written { ready, value, ran }),
+            Runner::start(self.clone(), running.clone());
         }
     }
 
@@ -155,5 +37,129 @@ impl Executor {
             Some(attempt) => self.retry_later(&ready.grip.held, attempt).await,
             None => self.settle(&ready.grip.held, outcome, ran).await,
         }
+    }
+
+    fn write_of(&self, ready: Ready, value: Bytes, ran: Ran) -> Write {
+        let Held { item, origin, .. } = &*ready.grip.held;
+        let ns = &self.broker.namespace;
+        Write {
+            lane: origin.lane,
+            subject: ns.entry_subject(item.group.as_str(), Entry::Outcome(item.id)).into(),
+            headers: wire::outcome_headers(item.encoding, &self.run_of(ran), false),
+            payload: value.clone(),
+            then: Then::Acknowledge(Written { ready, value, ran }),
+        }
+    }
+}
+
+/// Takes items from the line until it is empty.
+struct Runner {
+    executor: Arc<Executor>,
+    running: TaskTracker,
+    /// Kept from one item to the next, unless somebody waits for it.
+    slot: Option<Slot>,
+    /// When the writer was last woken.
+    told: Instant,
+    /// Something was woken and may not have run yet.
+    woken: bool,
+}
+
+impl Runner {
+    fn start(executor: Arc<Executor>, running: TaskTracker) {
+        let tracker = running.clone();
+        let runner = Runner { executor, running, slot: None, told: Instant::now(), woken: false };
+        tracker.spawn(runner.run());
+    }
+
+    async fn run(mut self) {
+        while let Some(ready) = self.executor.line.next() {
+            let held = &ready.grip.held;
+            if self.executor.ends.is_heard(&held.item.group) {
+                let executor = self.executor.clone();
+                if self.wait(executor.ends.is_over(&held.item.group)).await {
+                    // Cancelled: it is never run, and nobody need have it again.
+                    executor.ack(held).await;
+                    continue;
+                }
+            }
+            let Some(slot) = self.take_slot(&ready).await else {
+                self.spawn(async move |executor| executor.hand_back(&ready.grip.held).await);
+                continue;
+            };
+            self.let_others().await;
+            self.run_item(ready, slot).await;
+        }
+        self.executor.writer.wake();
+    }
+
+    /// A function that holds its thread also holds what this task has just woken: woken things lie
+    /// beside the thread until its next turn. So a turn of its own; only what quick ones have handed
+    /// on may wait a little.
+    async fn let_others(&mut self) {
+        if self.woken || self.told.elapsed() > TOGETHER {
+            self.executor.writer.wake();
+            yield_now().await;
+            (self.woken, self.told) = (false, Instant::now());
+        }
+    }
+
+    async fn take_slot(&mut self, ready: &Ready) -> Option<Slot> {
+        let executor = self.executor.clone();
+        if executor.slots.waiting() > 0 || executor.stopping.is_cancelled() {
+            // Whoever gets it is woken.
+            self.woken |= self.slot.take().is_some();
+        }
+        match self.slot.take().or_else(|| executor.slot_at_once(1)) {
+            Some(slot) => Some(slot),
+            None => self.wait(executor.slot(ready.grip.held.origin.lane, 1)).await,
+        }
+    }
+
+    /// Waits, while another runner takes the next items.
+    async fn wait<T>(&mut self, until: impl Future<Output = T>) -> T {
+        // It may be long: what has ended shall not wait for it.
+        self.executor.writer.wake();
+        self.woken = true;
+        if self.executor.line.waits() {
+            Runner::start(self.executor.clone(), self.running.clone());
+        }
+        let output = until.await;
+        self.executor.line.goes_on();
+        output
+    }
+
+    async fn run_item(&mut self, ready: Ready, slot: Slot) {
+        let held = &ready.grip.held;
+        let started = Instant::now();
+        held.begin(slot.places(), started);
+        crash_point("worker.begun");
+        let outcome = match self.executor.functions.run_at_once(&held.item) {
+            Ok(outcome) => outcome,
+            Err(call) => self.wait(call).await,
+        };
+        if held.end() {
+            // Given up in the meantime: somebody else runs in its slots.
+            return slot.forget();
+        }
+        self.slot = Some(slot);
+        crash_point("worker.ran");
+        let ran = self.executor.ran(&held.item, started);
+        match outcome {
+            // A value goes its way to the cache without a task of its own.
+            Ok(value) if value.len() <= self.executor.largest() && self.executor.room.is_free() => {
+                let write = self.executor.write_of(ready, value.into(), ran);
+                self.executor.writer.push(write);
+            }
+            // Whatever else an item came to takes more than one step.
+            outcome => self.spawn(async move |executor| executor.finish(ready, outcome, ran).await),
+        }
+    }
+
+    fn spawn<F>(&mut self, task: impl FnOnce(Arc<Executor>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.woken = true;
+        self.running.spawn(task(self.executor.clone()));
     }
 }

@@ -24,6 +24,7 @@ use crate::hand::Hand;
 use crate::line::Line;
 use crate::patience::Patience;
 use crate::pull::{Pull, Pulled};
+use crate::pulse::Pulse;
 use crate::room::Room;
 use crate::serving::tell_serving;
 use crate::shares::Shares;
@@ -113,6 +114,7 @@ impl Worker {
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
         let running = TaskTracker::new();
         let writing = Writing::open(&self.executor, &running).await?;
+        let _pulse = Pulse::start().map_err(|error| Error::Thread(error.to_string()))?;
         let ended = tokio::select! {
             ended = self.work(&running, stop) => ended,
             () = self.keep_hand_alive(&running) => Ok(()),
