@@ -22,12 +22,21 @@ pub async fn standing_at(
     point: &str,
     change: impl FnOnce(&mut Settings),
 ) -> (Engine, Plain, Process) {
+    standing_with(3, point, change).await
+}
+
+/// The same with a group of so many.
+pub async fn standing_with(
+    items: u32,
+    point: &str,
+    change: impl FnOnce(&mut Settings),
+) -> (Engine, Plain, Process) {
     let engine = Engine::with(change).await;
     let plain = Plain::of(&engine).await;
     let collator = engine.process_until(&["collator"], &format!("{point}=1*return(stop)"));
     let worker = engine.worker(math::functions()).await;
-    plain.items("g", 0..3).await;
-    plain.seal("g", &[], "3").await;
+    plain.items("g", 0..items).await;
+    plain.seal("g", &[], items.to_string()).await;
     collator.is_stopped().await;
     worker.stop().await;
     (engine, plain, collator)

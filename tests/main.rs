@@ -156,6 +156,9 @@ mod lanes;
 /// A namespace that was made before there were lanes.
 mod older;
 
+/// Bursts: messages that are stored only if those before them were.
+mod bursts;
+
 /// Fences that no other test shows.
 mod fences;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jetiter::{FOREVER, GroupId, Options, Settings, math};
 
-use crate::fences::standing_at;
+use crate::fences::{standing_at, standing_with};
 use crate::harness::{Engine, eventually, within};
 use crate::log::{Log, Verdict};
 use crate::plain::Plain;
@@ -121,7 +121,9 @@ async fn a_result_deleted_between_its_commit_and_its_records_is_gone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn chunks_removed_before_the_commit_are_a_damaged_result_that_can_be_made_again() {
-    let (engine, plain, collator) = standing_at("collator.uploaded", |_| {}).await;
+    // An only chunk would come with the commit.
+    let small = |settings: &mut Settings| settings.collator.chunk = 1 << 10;
+    let (engine, plain, collator) = standing_with(400, "collator.uploaded", small).await;
     engine.worker(math::functions()).await;
     let results = engine.broker.namespace.results_stream();
     engine.broker.purge(&results, None, None).await.unwrap();

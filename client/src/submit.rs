@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
-use jetiter_config::broker::{self, Broker, Publishing, Refusal};
+use futures_util::{FutureExt, Stream, StreamExt};
+use jetiter_config::broker::{self, Broker, Outgoing, Publishing, Refusal};
 use jetiter_config::crash_point;
 use jetiter_config::encoding::Encoding;
 use jetiter_config::names::{Entry, Function, GroupId, Mark, Queue, Span};
@@ -24,6 +24,10 @@ use crate::wait;
 
 /// Whoever waits for longer than this is told why.
 const SLOW: Duration = Duration::from_secs(5);
+/// So many messages, and so many bytes of them, are looked at before the first one is sent: a group that
+/// ends within them goes in one burst.
+const HEAD: usize = 16;
+const HEAD_BYTES: usize = 64 << 10;
 /// A chunk that is not full goes when the iterable pauses for so long: the first of a few arguments
 /// shall not wait for the last.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -41,6 +45,14 @@ pub(crate) struct Submission<'a> {
     pub(crate) nonce: String,
     /// The log was told why nothing goes on; once is enough.
     pub(crate) told: AtomicBool,
+}
+
+/// The first messages of a group.
+#[derive(Default)]
+struct Head {
+    messages: Vec<Filled>,
+    /// There are no others.
+    is_all: bool,
 }
 
 /// A message under way.
@@ -67,10 +79,23 @@ impl Submission<'_> {
         arguments: impl Stream<Item = A>,
     ) -> Result<u32, Error> {
         let mut arguments = pin!(arguments);
-        let mut in_flight = VecDeque::new();
-        let mut bytes = 0usize;
         let limit = wire::max_value(self.broker.client.max_payload());
         let mut buffer = Buffer::new(self.options.written_as(), self.options.chunks(), limit);
+        let head = match &self.options.group {
+            None => self.head(arguments.as_mut(), &mut buffer).await?,
+            // Its seal may be another one, which is looked at when the items are stored.
+            Some(_) => Head::default(),
+        };
+        if head.is_all {
+            let total = buffer.next();
+            self.submit_whole(head.messages, total).await?;
+            return Ok(total);
+        }
+        let mut in_flight = VecDeque::new();
+        let mut bytes = 0usize;
+        for filled in head.messages {
+            bytes += self.send(Some(filled), &mut in_flight).await;
+        }
         loop {
             // Without the window a fast iterable would fill the memory of client and server.
             let room = in_flight.len() < self.window.window && bytes < self.window.window_bytes;
@@ -105,6 +130,60 @@ impl Submission<'_> {
         self.seal(total).await?;
         crash_point("client.sealed");
         Ok(total)
+    }
+
+    /// The first arguments, as far as they are there at once.
+    async fn head<A: Serialize>(
+        &self,
+        mut arguments: impl Stream<Item = A> + Unpin,
+        buffer: &mut Buffer,
+    ) -> Result<Head, Error> {
+        let (mut messages, mut bytes) = (Vec::new(), 0);
+        while messages.len() < HEAD.min(self.window.window) && bytes < HEAD_BYTES {
+            match arguments.next().now_or_never() {
+                Some(Some(argument)) => {
+                    let filled = self.add(buffer, &argument)?;
+                    let full = if buffer.is_full() { buffer.take() } else { None };
+                    for filled in filled.into_iter().chain(full) {
+                        bytes += filled.payload.len();
+                        messages.push(filled);
+                    }
+                }
+                Some(None) => {
+                    messages.extend(buffer.take());
+                    return Ok(Head { messages, is_all: true });
+                }
+                None => break,
+            }
+        }
+        Ok(Head { messages, is_all: false })
+    }
+
+    /// A small group goes in one burst, the seal last: it is stored only if every item was, and nobody
+    /// waits for their acknowledgements.
+    async fn submit_whole(&self, messages: Vec<Filled>, total: u32) -> Result<(), Error> {
+        crash_point("client.sealing");
+        if messages.is_empty() {
+            return self.seal(total).await;
+        }
+        let item = |filled: &Filled| Outgoing {
+            subject: self.item_subject(filled.span).into(),
+            headers: self.item_headers(filled.span),
+            payload: filled.payload.clone(),
+        };
+        let (subject, headers, payload) = self.seal_message(total);
+        let seal = Outgoing { subject: subject.into(), headers, payload };
+        let burst = messages.iter().map(item).chain([seal]).collect();
+        if let Err(refusal) = self.broker.burst(burst).await {
+            tracing::debug!(group = %self.group, %refusal, "published one by one");
+            for Filled { span, payload } in messages {
+                let again = || (self.item_subject(span), self.item_headers(span), payload.clone());
+                self.store(Some(span.first()), None, again).await?;
+            }
+            self.store(None, None, || self.seal_message(total)).await?;
+        }
+        crash_point("client.sealed");
+        Ok(())
     }
 
     fn add<A: Serialize>(
@@ -190,6 +269,10 @@ impl Submission<'_> {
 
     async fn seal(&self, total: u32) -> Result<(), Error> {
         self.check_first_seal(total).await?;
+        self.store(None, None, || self.seal_message(total)).await
+    }
+
+    fn seal_message(&self, total: u32) -> (String, HeaderMap, Bytes) {
         let seal = Seal {
             total,
             encoding: self.options.written_as(),
@@ -197,16 +280,13 @@ impl Submission<'_> {
             function: Some(self.function.clone()),
             label: self.options.label.clone(),
         };
-        let message = || {
-            let (mut headers, payload) = seal.to_message();
-            let id = format!("{}.seal.{total}.{}", self.group, self.nonce);
-            headers.insert(wire::MESSAGE_ID, id);
-            if let Some(subject) = &self.options.notify {
-                headers.insert(wire::NOTIFY, subject.as_str());
-            }
-            (self.broker.namespace.seal_subject(&self.group), headers, payload.into())
-        };
-        self.store(None, None, message).await
+        let (mut headers, payload) = seal.to_message();
+        let id = format!("{}.seal.{total}.{}", self.group, self.nonce);
+        headers.insert(wire::MESSAGE_ID, id);
+        if let Some(subject) = &self.options.notify {
+            headers.insert(wire::NOTIFY, subject.as_str());
+        }
+        (self.broker.namespace.seal_subject(&self.group), headers, payload.into())
     }
 
     /// A caller's own id may have been sealed by an earlier run.

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
+pub use crate::burst::Outgoing;
 use crate::error::Error;
 use crate::names::Namespace;
 use crate::publisher::Publisher;
@@ -106,14 +107,24 @@ impl Broker {
         headers: HeaderMap,
         payload: Bytes,
     ) -> Result<Publishing, Refusal> {
-        let publisher = match self.publisher.get() {
-            Some(publisher) => publisher,
+        self.publisher().await?.publish(subject.into(), headers, payload).await
+    }
+
+    /// Publishes messages of one stream, each stored only if those before it were, and waits until all
+    /// are. A refusal other than [`Refusal::Already`], which speaks of the last one, and
+    /// [`Refusal::NoBursts`] leaves open how many are stored.
+    pub async fn burst(&self, messages: Vec<Outgoing>) -> Result<(), Refusal> {
+        self.publisher().await?.burst(messages).await?.await.map(drop)
+    }
+
+    async fn publisher(&self) -> Result<&Publisher, Refusal> {
+        match self.publisher.get() {
+            Some(publisher) => Ok(publisher),
             None => {
                 let open = || Publisher::open(&self.client, self.timeout);
-                Box::pin(self.publisher.get_or_try_init(open)).await?
+                Box::pin(self.publisher.get_or_try_init(open)).await
             }
-        };
-        publisher.publish(subject.into(), headers, payload).await
+        }
     }
 
     /// Publishes and waits until the server has stored it, under which sequence it says.

@@ -3,6 +3,7 @@
 //! acknowledgements.
 
 pub mod broker;
+mod burst;
 pub mod call;
 pub mod connect;
 mod context;

@@ -18,6 +18,8 @@ use futures_util::{FutureExt, StreamExt};
 use serde::Deserialize;
 use tokio::time::{Instant, interval, timeout};
 
+use crate::burst::{self, Outgoing};
+
 /// How often acknowledgements that did not come are looked for.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -39,6 +41,9 @@ pub enum Refusal {
     /// The message is larger than the server or the stream takes.
     #[error("{0}")]
     TooLarge(String),
+    /// The stream takes no bursts; nothing is stored.
+    #[error("the stream takes no bursts: `jetiter init` brings it up to date")]
+    NoBursts,
     /// Nothing listens on the subject.
     #[error("no stream takes it")]
     NoStream,
@@ -66,7 +71,7 @@ impl Stored {
         }
         match serde_json::from_slice(&message.payload) {
             Ok(Answer { seq, duplicate, error: None }) => Ok(Stored { sequence: seq, duplicate }),
-            Ok(Answer { error: Some(error), .. }) => Err(refused(&error)),
+            Ok(Answer { error: Some(error), .. }) => Err(Refusal::from(&error)),
             Err(error) => {
                 Err(Refusal::Later(format!("the server's answer can't be read: {error}")))
             }
@@ -126,9 +131,9 @@ impl Publisher {
     pub(crate) async fn open(client: &Client, patience: Duration) -> Result<Publisher, Refusal> {
         let inbox = client.new_inbox();
         let later = |error: &dyn fmt::Display| Refusal::Later(error.to_string());
-        let answers = client.subscribe(format!("{inbox}.*")).await.map_err(|e| later(&e))?;
+        let answers = client.subscribe(format!("{inbox}.>")).await.map_err(|e| later(&e))?;
         let waiting = Arc::new(Waiting::default());
-        tokio::spawn(listen(answers, Arc::downgrade(&waiting), patience));
+        tokio::spawn(listen(answers, inbox.clone(), Arc::downgrade(&waiting), patience));
         Ok(Publisher { client: client.clone(), inbox, patience, waiting })
     }
 
@@ -139,8 +144,22 @@ impl Publisher {
         headers: HeaderMap,
         payload: Bytes,
     ) -> Result<Publishing, Refusal> {
-        let publishing = self.waiting.begin();
+        let publishing = self.begin();
         let reply = format!("{}.{}", self.inbox, publishing.number);
+        self.send(Outgoing { subject, headers, payload }, reply).await?;
+        Ok(publishing)
+    }
+
+    pub(crate) fn begin(&self) -> Publishing {
+        self.waiting.begin()
+    }
+
+    pub(crate) fn inbox(&self) -> &str {
+        &self.inbox
+    }
+
+    pub(crate) async fn send(&self, message: Outgoing, reply: String) -> Result<(), Refusal> {
+        let Outgoing { subject, headers, payload } = message;
         let sent = self.client.publish_with_reply_and_headers(subject, reply, headers, payload);
         // Apart from whoever publishes: thousands of those wait for their acknowledgement at once.
         let mut sent = Box::pin(sent);
@@ -150,7 +169,7 @@ impl Publisher {
             None => timeout(self.patience, sent).await,
         };
         match sent {
-            Ok(Ok(())) => Ok(publishing),
+            Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(Refusal::of(&error)),
             Err(_) => Err(Refusal::unanswered()),
         }
@@ -162,6 +181,12 @@ impl Publisher {
 pub struct Publishing {
     number: u64,
     waiting: Arc<Waiting>,
+}
+
+impl Publishing {
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
 }
 
 impl Future for Publishing {
@@ -255,7 +280,12 @@ impl Publish {
     }
 }
 
-async fn listen(mut answers: Subscriber, waiting: Weak<Waiting>, patience: Duration) {
+async fn listen(
+    mut answers: Subscriber,
+    inbox: String,
+    waiting: Weak<Waiting>,
+    patience: Duration,
+) {
     let mut look = interval(LOOK);
     loop {
         let answer = tokio::select! {
@@ -271,22 +301,32 @@ async fn listen(mut answers: Subscriber, waiting: Weak<Waiting>, patience: Durat
         let (Some(message), Some(waiting)) = (answer, waiting.upgrade()) else {
             return;
         };
-        let number = message.subject.rsplit('.').next().and_then(|number| number.parse().ok());
-        if let Some(number) = number {
-            waiting.answer(number, Stored::read(&message));
+        let behind = message.subject.get(inbox.len() + 1..).unwrap_or_default();
+        let (number, word) = match behind.split_once('.') {
+            None => (behind, Some(Stored::read(&message))),
+            Some((id, tokens)) => {
+                (id.rsplit('-').next().unwrap_or_default(), burst::read(tokens, &message))
+            }
+        };
+        if let (Ok(number), Some(word)) = (number.parse(), word) {
+            waiting.answer(number, word);
         }
     }
 }
 
-fn refused(error: &async_nats::jetstream::Error) -> Refusal {
-    let text = error.to_string();
-    match error.error_code() {
-        ErrorCode::STREAM_WRONG_LAST_SEQUENCE => Refusal::Already,
-        ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM => Refusal::TooLarge(text),
-        // 10077 says "full" and also "written already".
-        ErrorCode::STREAM_STORE_FAILED | ErrorCode::INSUFFICIENT_RESOURCES => Refusal::Full(text),
-        // 10164 says that another write is under way that may still fail: only 10071 is certain, so
-        // ask again.
-        _ => Refusal::Later(text),
+impl From<&async_nats::jetstream::Error> for Refusal {
+    fn from(error: &async_nats::jetstream::Error) -> Refusal {
+        let text = error.to_string();
+        match error.error_code() {
+            ErrorCode::STREAM_WRONG_LAST_SEQUENCE => Refusal::Already,
+            ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM => Refusal::TooLarge(text),
+            // 10077 says "full" and also "written already".
+            ErrorCode::STREAM_STORE_FAILED | ErrorCode::INSUFFICIENT_RESOURCES => {
+                Refusal::Full(text)
+            }
+            // 10164 says that another write is under way that may still fail: only 10071 is certain, so
+            // ask again.
+            _ => Refusal::Later(text),
+        }
     }
 }

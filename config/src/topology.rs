@@ -93,6 +93,7 @@ impl Topology {
         let (source, destination) = self.namespace.lane_transform();
         Config {
             retention: RetentionPolicy::WorkQueue,
+            allow_batch_publish: true,
             subject_transform: Some(SubjectTransform { source, destination }),
             max_bytes: self.assets.items_max_bytes,
             // Memory for ids is held for the whole window, so it covers a publish's retries and
@@ -129,6 +130,7 @@ impl Topology {
         Config {
             allow_rollup: true,
             allow_message_ttl: true,
+            allow_batch_publish: true,
             max_bytes: self.assets.results_max_bytes,
             ..self.base(
                 self.namespace.results_stream(),
@@ -312,7 +314,7 @@ fn changes(found: &Config, wanted: &Config) -> Vec<String> {
             }
         )* };
     }
-    compare!(max_bytes, num_replicas, duplicate_window, max_age, description);
+    compare!(max_bytes, num_replicas, duplicate_window, max_age, description, allow_batch_publish);
     changes
 }
 

@@ -250,7 +250,8 @@ impl Found {
             if let Some(ends) = heard
                 && ends.is_over(&item.group).await
             {
-                // Stored behind the group's end, it is removed with what came too late.
+                // Stored behind the group's end, it is removed with what came too late; and it tells the
+                // collator that something of the group came behind the end.
                 return Err(ItemError::new(ErrorKind::Lost, "its group ended before it began"));
             }
             let context = Context::new(item, states, ends.as_ref());

@@ -19,7 +19,7 @@ use crate::slots::Slot;
 use crate::writer::{Then, Write, Written};
 
 /// For so long outcomes wait for those behind them, to be written together.
-const TOGETHER: Duration = Duration::from_micros(200);
+const TOGETHER: Duration = Duration::from_millis(1);
 
 impl Executor {
     /// Takes an item that can just run.
@@ -73,15 +73,6 @@ impl Runner {
 
     async fn run(mut self) {
         while let Some(ready) = self.executor.line.next() {
-            let held = &ready.grip.held;
-            if self.executor.ends.is_heard(&held.item.group) {
-                let executor = self.executor.clone();
-                if self.wait(executor.ends.is_over(&held.item.group)).await {
-                    // Cancelled: it is never run, and nobody need have it again.
-                    executor.ack(held).await;
-                    continue;
-                }
-            }
             let Some(slot) = self.take_slot(&ready).await else {
                 self.spawn(async move |executor| executor.hand_back(&ready.grip.held).await);
                 continue;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::object_store::ObjectInfo;
-use jetiter_config::broker::ApiError;
+use jetiter_config::broker::{ApiError, Outgoing, Refusal};
 use jetiter_config::crash_point;
 use jetiter_config::names::{Entry as Key, Mark, records_object};
 use jetiter_config::wire::{self, Summary};
@@ -49,7 +49,7 @@ impl Collation {
         }
         // The records' chunks are whole before the list's metadata names them: whoever finds the
         // one can publish the other.
-        let (list, records) = finished?;
+        let (list, records, chunks) = finished?;
         let seal = verdict.seal.as_ref();
         let summary = Summary {
             group: verdict.group.clone(),
@@ -74,7 +74,7 @@ impl Collation {
         let info = list.info(bucket, &verdict.group, description, self.chunk, metadata);
         crash_point("collator.uploaded");
         let claim = Claim::Decision(verdict);
-        let published = self.publish_metadata(&info, summary.keep_ms, claim).await?;
+        let published = self.publish_metadata(&info, summary.keep_ms, claim, chunks).await?;
         crash_point("collator.committed");
         Ok(match published {
             Published::Stored { over } => {
@@ -85,13 +85,14 @@ impl Collation {
         })
     }
 
-    /// Publishes an object's metadata, while the claim to it holds. A list that stands under the
-    /// name stays; records make room.
+    /// Publishes an object's metadata behind what is left of its chunks, while the claim to it holds. A
+    /// list that stands under the name stays; records make room.
     async fn publish_metadata(
         &self,
         info: &ObjectInfo,
         keep_ms: Option<u64>,
         claim: Claim<'_>,
+        mut chunks: Vec<Outgoing>,
     ) -> Result<Published, Failed> {
         // A collator that slept may come when the result is finished, and deleted again.
         if self.decided.elapsed() > FRESH && !self.holds(claim).await? {
@@ -107,9 +108,11 @@ impl Collation {
             if let Some(keep) = keep_ms {
                 headers.insert(wire::TTL, wire::ttl(Duration::from_millis(keep)));
             }
-            let stored = self.broker.store(subject.clone(), headers, payload.clone().into()).await;
-            let refusal = match stored {
-                Ok(_) => return Ok(Published::Stored { over: expected != 0 }),
+            let (subject, payload) = (subject.as_str().into(), payload.clone().into());
+            let metadata = Outgoing { subject, headers, payload };
+            let with_chunks = !chunks.is_empty();
+            let refusal = match self.store_behind(std::mem::take(&mut chunks), metadata).await {
+                Ok(()) => return Ok(Published::Stored { over: expected != 0 }),
                 Err(refusal) => refusal,
             };
             let found = self.broker.object_info(&info.name).await;
@@ -123,7 +126,8 @@ impl Collation {
                 Some((_, found)) if !found.deleted && matches!(claim, Claim::Decision(_)) => {
                     return Ok(Published::Taken(Box::new(found)));
                 }
-                _ if expected == before => {
+                // Nobody knows which of the chunks are stored; the next try has chunks of its own.
+                _ if expected == before || (with_chunks && refusal != Refusal::Already) => {
                     return Err(Failed::Again(format!("the result is not stored: {refusal:?}")));
                 }
                 // Deleted by somebody, or to be replaced: behind it is its place. The claim is
@@ -131,6 +135,35 @@ impl Collation {
                 _ if self.holds(claim).await? => expected = before,
                 _ => return Ok(Published::Void),
             }
+        }
+    }
+
+    /// One round trip for a small result: its metadata is stored only if its chunks were.
+    async fn store_behind(&self, chunks: Vec<Outgoing>, metadata: Outgoing) -> Result<(), Refusal> {
+        let store = async |message: Outgoing| {
+            let Outgoing { subject, headers, payload } = message;
+            self.broker.store(subject, headers, payload).await.map(drop)
+        };
+        if chunks.is_empty() {
+            return store(metadata).await;
+        }
+        let all = chunks.iter().chain([&metadata]).cloned().collect();
+        match self.broker.burst(all).await {
+            Err(Refusal::NoBursts) => {
+                for chunk in chunks {
+                    store(chunk).await?;
+                }
+                store(metadata).await
+            }
+            // Certainly without the metadata; tried again and again, a full bucket would fill up with them.
+            Err(refusal @ (Refusal::Full(_) | Refusal::TooLarge(_) | Refusal::NoStream)) => {
+                for chunk in chunks {
+                    let results = self.broker.namespace.results_stream();
+                    self.broker.purge(&results, Some(&chunk.subject), None).await.ok();
+                }
+                Err(refusal)
+            }
+            answer => answer,
         }
     }
 
@@ -172,7 +205,7 @@ impl Collation {
         let bucket = self.broker.namespace.results_bucket();
         let info = records.info(bucket, &name, description, self.chunk, summary.to_metadata());
         let claim = Claim::List(summary);
-        let published = self.publish_metadata(&info, summary.keep_ms, claim).await?;
+        let published = self.publish_metadata(&info, summary.keep_ms, claim, Vec::new()).await?;
         Ok(match published {
             Published::Stored { over } => Some(over),
             Published::Taken(_) | Published::Void => None,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::mem;
 
-use jetiter_config::broker::Broker;
+use jetiter_config::broker::{Broker, Outgoing};
 use jetiter_config::encoding::Encoding;
 use jetiter_config::names::ItemId;
 use jetiter_config::wire::{ErrorKind, ItemError, Record, Run, Seal};
@@ -179,9 +179,10 @@ impl Draft {
         }
     }
 
-    /// Closes both and waits until every chunk is stored; the list, then the records. The records
+    /// Closes both and waits until every chunk is stored; the list, then the records, and what of them
+    /// goes with the list's metadata. The records
     /// of what the list leaves out stand behind those of the list's positions.
-    pub(super) async fn finish(mut self) -> Result<(Uploaded, Uploaded), Failed> {
+    pub(super) async fn finish(mut self) -> Result<(Uploaded, Uploaded, Vec<Outgoing>), Failed> {
         let encoding = self.manner.encoding;
         let mut before = self.between();
         if self.counted() == 0 {
@@ -199,6 +200,7 @@ impl Draft {
         self.records.write(encoding.list_close());
         // Both at once: a small group waits for one round trip, not two.
         let (list, records) = tokio::join!(self.list.finish(), self.records.finish());
-        Ok((list?, records?))
+        let ((list, only), (records, records_only)) = (list?, records?);
+        Ok((list, records, records_only.into_iter().chain(only).collect()))
     }
 }

@@ -11,7 +11,7 @@ use async_nats::jetstream::object_store::{ObjectInfo, ObjectOptions};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
 use bytes::Bytes;
-use jetiter_config::broker::{Broker, Publishing};
+use jetiter_config::broker::{Broker, Outgoing, Publishing};
 use jetiter_config::encoding::Encoding;
 use jetiter_config::wire::Done;
 use jetiter_config::{crash_point, wire};
@@ -39,7 +39,7 @@ pub(crate) struct Upload {
     small: Option<Bytes>,
 }
 
-/// An upload whose every chunk is stored.
+/// An upload whose every chunk is stored, but for one that goes with the metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Uploaded {
     pub(crate) nuid: String,
@@ -105,26 +105,42 @@ impl Upload {
         if self.buffer.is_empty() { Ok(()) } else { self.send().await }
     }
 
-    /// Sends the rest and waits for every chunk's acknowledgement.
-    pub(crate) async fn finish(mut self) -> Result<Uploaded, String> {
+    /// Sends the rest and waits for every chunk's acknowledgement. An only chunk is returned instead, to
+    /// be published with the metadata behind it.
+    pub(crate) async fn finish(mut self) -> Result<(Uploaded, Option<Outgoing>), String> {
         self.send_full().await?;
+        let mut only = None;
+        if self.chunks == 0 && !self.buffer.is_empty() {
+            only = Some(self.next());
+            crash_point("collator.chunk");
+        }
         self.flush().await?;
         while !self.in_flight.is_empty() {
             self.acknowledged().await?;
         }
-        Ok(Uploaded {
+        let uploaded = Uploaded {
             nuid: self.nuid,
             chunks: self.chunks,
             size: self.size,
             digest: format!("SHA-256={}", URL_SAFE.encode(self.digest.finalize())),
             small: self.small,
-        })
+        };
+        Ok((uploaded, only))
     }
 
     async fn send(&mut self) -> Result<(), String> {
         if self.in_flight.len() >= WINDOW {
             self.acknowledged().await?;
         }
+        let Outgoing { subject, headers, payload } = self.next();
+        let sent = self.broker.publish(subject, headers, payload).await;
+        self.in_flight.push_back(sent.map_err(|error| error.to_string())?);
+        crash_point("collator.chunk");
+        Ok(())
+    }
+
+    /// Takes the next chunk.
+    fn next(&mut self) -> Outgoing {
         let later = self.buffer.split_off(self.chunk.min(self.buffer.len()));
         let chunk = Bytes::from(std::mem::replace(&mut self.buffer, later));
         self.digest.update(&chunk);
@@ -135,10 +151,7 @@ impl Upload {
         if let Some(ttl) = &self.ttl {
             headers.insert(wire::TTL, ttl.as_str());
         }
-        let sent = self.broker.publish(self.subject.clone(), headers, chunk).await;
-        self.in_flight.push_back(sent.map_err(|error| error.to_string())?);
-        crash_point("collator.chunk");
-        Ok(())
+        Outgoing { subject: self.subject.as_str().into(), headers, payload: chunk }
     }
 
     async fn acknowledged(&mut self) -> Result<(), String> {
