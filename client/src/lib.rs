@@ -20,6 +20,7 @@ mod outcome;
 mod records;
 mod result;
 mod seen;
+mod small;
 mod status;
 mod stream;
 mod submit;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
-use futures_util::{FutureExt, Stream, StreamExt};
-use jetiter_config::broker::{self, Broker, Outgoing, Publishing, Refusal};
+use futures_util::{Stream, StreamExt};
+use jetiter_config::broker::{self, Broker, Publishing, Refusal};
 use jetiter_config::crash_point;
 use jetiter_config::encoding::Encoding;
 use jetiter_config::names::{Entry, Function, GroupId, Mark, Queue, Span};
@@ -20,14 +20,11 @@ use tokio::time::{Instant, sleep};
 use crate::buffer::{Buffer, Filled};
 use crate::error::Error;
 use crate::options::Options;
+use crate::small::Head;
 use crate::wait;
 
 /// Whoever waits for longer than this is told why.
 const SLOW: Duration = Duration::from_secs(5);
-/// So many messages, and so many bytes of them, are looked at before the first one is sent: a group that
-/// ends within them goes in one burst.
-const HEAD: usize = 16;
-const HEAD_BYTES: usize = 64 << 10;
 /// A chunk that is not full goes when the iterable pauses for so long: the first of a few arguments
 /// shall not wait for the last.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -45,14 +42,6 @@ pub(crate) struct Submission<'a> {
     pub(crate) nonce: String,
     /// The log was told why nothing goes on; once is enough.
     pub(crate) told: AtomicBool,
-}
-
-/// The first messages of a group.
-#[derive(Default)]
-struct Head {
-    messages: Vec<Filled>,
-    /// There are no others.
-    is_all: bool,
 }
 
 /// A message under way.
@@ -132,61 +121,7 @@ impl Submission<'_> {
         Ok(total)
     }
 
-    /// The first arguments, as far as they are there at once.
-    async fn head<A: Serialize>(
-        &self,
-        mut arguments: impl Stream<Item = A> + Unpin,
-        buffer: &mut Buffer,
-    ) -> Result<Head, Error> {
-        let (mut messages, mut bytes) = (Vec::new(), 0);
-        while messages.len() < HEAD.min(self.window.window) && bytes < HEAD_BYTES {
-            match arguments.next().now_or_never() {
-                Some(Some(argument)) => {
-                    let filled = self.add(buffer, &argument)?;
-                    let full = if buffer.is_full() { buffer.take() } else { None };
-                    for filled in filled.into_iter().chain(full) {
-                        bytes += filled.payload.len();
-                        messages.push(filled);
-                    }
-                }
-                Some(None) => {
-                    messages.extend(buffer.take());
-                    return Ok(Head { messages, is_all: true });
-                }
-                None => break,
-            }
-        }
-        Ok(Head { messages, is_all: false })
-    }
-
-    /// A small group goes in one burst, the seal last: it is stored only if every item was, and nobody
-    /// waits for their acknowledgements.
-    async fn submit_whole(&self, messages: Vec<Filled>, total: u32) -> Result<(), Error> {
-        crash_point("client.sealing");
-        if messages.is_empty() {
-            return self.seal(total).await;
-        }
-        let item = |filled: &Filled| Outgoing {
-            subject: self.item_subject(filled.span).into(),
-            headers: self.item_headers(filled.span),
-            payload: filled.payload.clone(),
-        };
-        let (subject, headers, payload) = self.seal_message(total);
-        let seal = Outgoing { subject: subject.into(), headers, payload };
-        let burst = messages.iter().map(item).chain([seal]).collect();
-        if let Err(refusal) = self.broker.burst(burst).await {
-            tracing::debug!(group = %self.group, %refusal, "published one by one");
-            for Filled { span, payload } in messages {
-                let again = || (self.item_subject(span), self.item_headers(span), payload.clone());
-                self.store(Some(span.first()), None, again).await?;
-            }
-            self.store(None, None, || self.seal_message(total)).await?;
-        }
-        crash_point("client.sealed");
-        Ok(())
-    }
-
-    fn add<A: Serialize>(
+    pub(crate) fn add<A: Serialize>(
         &self,
         buffer: &mut Buffer,
         argument: &A,
@@ -240,12 +175,12 @@ impl Submission<'_> {
         Ok(payload.len())
     }
 
-    fn item_subject(&self, span: Span) -> String {
+    pub(crate) fn item_subject(&self, span: Span) -> String {
         let (queue, group, function) = (&self.queue, &self.group, &self.function);
         self.broker.namespace.item_subject(queue, group, function, span.first())
     }
 
-    fn item_headers(&self, span: Span) -> HeaderMap {
+    pub(crate) fn item_headers(&self, span: Span) -> HeaderMap {
         let mut headers = HeaderMap::new();
         // One argument alone is an item as ever.
         let index = match span.count() {
@@ -267,12 +202,12 @@ impl Submission<'_> {
         headers
     }
 
-    async fn seal(&self, total: u32) -> Result<(), Error> {
+    pub(crate) async fn seal(&self, total: u32) -> Result<(), Error> {
         self.check_first_seal(total).await?;
         self.store(None, None, || self.seal_message(total)).await
     }
 
-    fn seal_message(&self, total: u32) -> (String, HeaderMap, Bytes) {
+    pub(crate) fn seal_message(&self, total: u32) -> (String, HeaderMap, Bytes) {
         let seal = Seal {
             total,
             encoding: self.options.written_as(),
@@ -313,7 +248,7 @@ impl Submission<'_> {
 
     /// Publishes until it is stored. Full, without a leader, disconnected: it may work later,
     /// and the message id makes the second copy of a first one that did arrive harmless.
-    async fn store(
+    pub(crate) async fn store(
         &self,
         index: Option<u32>,
         mut refused: Option<Refusal>,

@@ -36,6 +36,35 @@ async fn outcomes(plain: &Plain, group: &str) -> Vec<(Value, Value, Value)> {
     found
 }
 
+/// Items as the nats CLI publishes them, one that fails, and others with an index, in several lanes.
+#[tokio::test(flavor = "multi_thread")]
+async fn thirty_lines_of_python_are_a_worker() {
+    let engine = Engine::bare().await;
+    let Some(python) = Language::Python.program() else { return };
+    let mut command = Command::new(python);
+    command.arg(root().join("examples/python/short_worker.py")).arg("default");
+    let _worker = Program::start(&engine.settings, command);
+    let collator = engine.collator_process();
+    let plain = Plain::of(&engine).await;
+    for argument in ["\"a\"", "\"abc\"", "7"] {
+        plain.item("bare", "text.len", &[], argument).await;
+    }
+    plain.seal("bare", &[], "3").await;
+    for group in &groups() {
+        plain.item(group, "text.len", &[("Jetiter-Index", "0")], "\"four\"").await;
+        plain.seal(group, &[], "1").await;
+    }
+    let found = outcomes(&plain, "bare").await;
+    let mut values: Vec<_> = found.iter().map(|(_, value, kind)| json!([value, kind])).collect();
+    values.sort_by_key(Value::to_string);
+    assert_eq!(values, [json!([1, null]), json!([3, null]), json!([null, "failed"])]);
+    for group in &groups() {
+        assert_eq!(plain.list(group).await, [json!(4)]);
+    }
+    engine.is_clean().await;
+    collator.kill().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_in_python_brings_every_item_to_its_end() {
     let ack_wait = Duration::from_secs(3);
