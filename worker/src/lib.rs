@@ -1,11 +1,12 @@
 //! The half of jetiter that works: [`Worker`] runs items, [`Collator`] collates their outcomes.
 //!
-//! An item comes in by `pull`, is run by `executor` through `functions`, and its outcome goes to
-//! the cache. A chunk is many items in one message: `chunk` knows which of them wait, run or have
-//! ended, `chunk_run` runs them, `chunk_store` stores what they came to, `suspects` takes those that
-//! came again and again one by one. `commands` makes
-//! functions of programs. In the cache the collator follows the log: `tally` decides when a group is complete,
-//! `collator::collation` writes its list, `collator::cleaner` says what is removed.
+//! An item comes in by `pull`, is taken in hand by `executor`, and waits in its `line` for a `runner`,
+//! which runs it through `functions`; its outcome goes to the cache by `writer`, which acknowledges it
+//! then. A chunk is many items in one message: `chunk` knows which of them wait, run or have ended,
+//! `chunk_run` runs them, `chunk_store` stores what they came to, `suspects` takes those that came again
+//! and again one by one. `commands` makes functions of programs. In the cache the collator follows the
+//! log: `tally` decides when a group is complete, `collator::collation` writes its list,
+//! `collator::cleaner` says what is removed.
 
 mod ahead;
 mod arrival;
