@@ -299,6 +299,22 @@ async fn an_item_that_waits_for_a_child_is_not_out_of_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_item_leaves_its_child_to_others() {
+    let Some(python) = python() else { return };
+    let served = Served::new(&child(python, "slots = 1")).await;
+    let (_dir, file) = temporary();
+    // Waits for another one that never comes.
+    let alone = [json!(["meet", [file, 2]])];
+    let client = &served.engine.client;
+    let group = client.async_iter("child", alone, &Options::new()).await.unwrap();
+    let pids = lines(Path::new(&file), 1).await;
+    client.cancel(&group).await.unwrap();
+    all_gone(&pids).await;
+    assert_eq!(served.one("child", json!(["echo", 1])).await.unwrap(), 1);
+    served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn variables_and_working_directory() {
     let Some(python) = python() else { return };
     let dir = tempfile::tempdir().unwrap();

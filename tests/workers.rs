@@ -123,6 +123,37 @@ async fn a_failed_item_is_tried_again_as_often_as_asked() {
     engine.is_clean().await;
 }
 
+/// What is dropped when a function panics, or when its time is over, may panic too: that costs its item,
+/// and never the worker.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_panics_when_it_is_dropped_costs_its_item() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+    let engine = with(|_| {}).await;
+    let functions = Functions::new()
+        .function("plain", |_: u32| -> u32 { std::panic::panic_any(Bomb) })
+        .function("late", async |_: u32| {
+            let _bomb = Bomb;
+            pending::<()>().await
+        })
+        .function("fine", |n: u32| n);
+    engine.worker(functions).await;
+    let options = Options::new().timeout(Duration::from_millis(50));
+    for (function, kind) in [("plain", ErrorKind::Panicked), ("late", ErrorKind::TimedOut)] {
+        // More than there are runners.
+        let group = submit(&engine, function, 0..20, &options).await;
+        assert_eq!(kinds(&engine, &group).await, vec![kind; 20], "{function}");
+        let group = submit(&engine, "fine", 0..3, &options).await;
+        let list: Option<Vec<u32>> = within(engine.client.result(&group, FOREVER)).await.unwrap();
+        assert_eq!(list.map(|list| list.len()), Some(3));
+    }
+    engine.is_clean().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_function_that_hangs_panics_or_says_too_much_is_an_error() {
     let engine = with(|_| {}).await;

@@ -5,7 +5,7 @@ mod older;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{AckPolicy, pull};
+use async_nats::jetstream::consumer::{self, AckPolicy, pull};
 use async_nats::jetstream::stream::{
     Config, DiscardPolicy, RetentionPolicy, StorageType, SubjectTransform,
 };
@@ -207,10 +207,13 @@ impl Topology {
         }
         for wanted in self.consumers(&queues) {
             let name = wanted.durable_name.clone().unwrap_or_default();
+            let how = match found.found.get(&name) {
+                None => Made::Created,
+                Some(found) => consumer_changes(found, &wanted),
+            };
             let created = stream.create_consumer(wanted).await;
             created.map_err(|error| api(&format!("the consumer {name} of {items}"), error))?;
-            let unchanged = found.names.contains(&name);
-            made.push((name, if unchanged { Made::Unchanged } else { Made::Created }));
+            made.push((name, how));
         }
         Ok(made)
     }
@@ -302,6 +305,22 @@ fn same_nature(found: &Config, wanted: &Config) -> Result<(), Error> {
     Ok(())
 }
 
+/// The same of a consumer.
+fn consumer_changes(found: &consumer::Config, wanted: &pull::Config) -> Made {
+    let (ack_wait, most) = (found.ack_wait, found.max_ack_pending);
+    let mut changes = Vec::new();
+    if ack_wait != wanted.ack_wait {
+        changes.push(format!("ack_wait {ack_wait:?} -> {:?}", wanted.ack_wait));
+    }
+    if most != wanted.max_ack_pending {
+        changes.push(format!("max_ack_pending {most} -> {}", wanted.max_ack_pending));
+    }
+    match changes.is_empty() {
+        true => Made::Unchanged,
+        false => Made::Updated(changes.join(", ")),
+    }
+}
+
 /// What becomes different of the settings that an operator may choose, and that the server lets
 /// change.
 fn changes(found: &Config, wanted: &Config) -> Vec<String> {
@@ -344,6 +363,18 @@ mod tests {
         let transform = items.subject_transform.unwrap();
         assert_eq!(transform.source, "jetiter.item.*.*.>");
         assert_eq!(transform.destination, "jetiter.work.$1.{{partition(8,2)}}.$2.>");
+    }
+
+    #[test]
+    fn what_changes_of_a_consumer_is_told() {
+        let topology = topology();
+        let wanted = topology.worker(&"default".parse().unwrap(), Lane::LAST);
+        let (ack_wait, max_ack_pending) = (wanted.ack_wait, wanted.max_ack_pending);
+        let found = consumer::Config { ack_wait, max_ack_pending, ..consumer::Config::default() };
+        assert_eq!(consumer_changes(&found, &wanted), Made::Unchanged);
+        let found = consumer::Config { ack_wait: Duration::from_secs(10), ..found };
+        let told = Made::Updated("ack_wait 10s -> 30s".to_owned());
+        assert_eq!(consumer_changes(&found, &wanted), told);
     }
 
     #[test]

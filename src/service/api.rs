@@ -9,8 +9,10 @@ use jetiter_config::{Broker, Settings};
 use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::AT_ONCE;
 use super::ask::{Group, Map, Nothing, Now, read};
 use super::fault::Fault;
 use super::functions;
@@ -23,12 +25,17 @@ const ENVELOPE: usize = 4 << 10;
 
 pub(super) type Answer = Result<Vec<u8>, Fault>;
 
+/// How many requests may wait at once: fewer than are worked on.
+const WAITS: usize = AT_ONCE / 2;
+
 /// What the endpoints work with.
 pub(super) struct Api {
     broker: Broker,
     client: Client,
     /// What subjects of notices may begin with.
     prefixes: Vec<String>,
+    /// One a request that waits for a group's end: they must not keep the others out.
+    waits: Semaphore,
     stop: CancellationToken,
 }
 
@@ -54,7 +61,8 @@ impl Api {
     ) -> Result<Api, jetiter_client::Error> {
         let client = Client::new(broker.clone(), settings).await?;
         let prefixes = broker.namespace.notify_prefixes(&settings.collator.notify);
-        Ok(Api { broker: broker.clone(), client, prefixes, stop: CancellationToken::new() })
+        let (waits, stop) = (Semaphore::new(WAITS), CancellationToken::new());
+        Ok(Api { broker: broker.clone(), client, prefixes, waits, stop })
     }
 
     /// Whoever waits for a group is answered now.
@@ -156,6 +164,9 @@ impl Api {
 
     /// How a group ended; `None` when it has not within the wait, or when this process stops.
     async fn ended(&self, group: &GroupId, wait: Duration) -> Result<Option<Summary>, Fault> {
+        // While too many wait it is as if the time were over.
+        let place = self.waits.try_acquire();
+        let wait = if place.is_ok() { wait } else { Duration::ZERO };
         tokio::select! {
             ended = self.client.ended(group, wait) => Ok(ended?),
             () = self.stop.cancelled() => Ok(None),

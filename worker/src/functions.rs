@@ -109,7 +109,21 @@ impl Functions {
     where
         F: Fn(Item) -> Running + Send + Sync + 'static,
     {
-        let erased: Erased = Arc::new(move |context: Context| function(context.item));
+        // Told to stop, it is dropped: nobody waits for it any more.
+        let erased: Erased = Arc::new(move |context: Context| {
+            let call = function(context.item.clone());
+            Box::pin(async move {
+                // All of it: what hears of the end is a part that nothing here names.
+                let context = context;
+                tokio::select! {
+                    biased;
+                    () = context.stop.cancelled() => {
+                        Err(ItemError::new(ErrorKind::Lost, "its group ended while it ran"))
+                    }
+                    outcome = call => outcome,
+                }
+            })
+        });
         self.insert(
             name,
             Served { erased, at_once: None, own_time: true, takes: None, returns: None },
@@ -258,10 +272,15 @@ impl Found {
             // Told at the end of the call, however it ends, so that what it left behind can stop.
             let _told = context.stop.clone().drop_guard();
             let running = AssertUnwindSafe(async move { function(context).await });
-            match tokio::time::timeout(limit, running.catch_unwind()).await {
+            let mut running = Box::pin(running.catch_unwind());
+            match tokio::time::timeout(limit, &mut running).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(panic)) => Err(panicked(panic)),
-                Err(_) => Err(timed_out(limit)),
+                Err(_) => {
+                    // What it holds may panic when it is dropped.
+                    catch_unwind(AssertUnwindSafe(|| drop(running))).map_err(panicked).ok();
+                    Err(timed_out(limit))
+                }
             }
         })
     }
@@ -364,6 +383,10 @@ fn on_thread<K, H: Handler<K>>(function: Arc<H>) -> Erased {
 fn panicked(panic: Box<dyn Any + Send>) -> ItemError {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    if text.is_none() {
+        // To drop what is no text may panic again, and here nobody would catch it.
+        std::mem::forget(panic);
+    }
     ItemError::new(ErrorKind::Panicked, text.unwrap_or_else(|| "panicked".to_owned()))
 }
 

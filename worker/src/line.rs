@@ -55,7 +55,13 @@ impl Line {
         next
     }
 
-    /// A runner begins to wait; says whether another one is needed.
+    /// Takes out all that wait.
+    pub(crate) fn drain(&self) -> Vec<Ready> {
+        let mut state = self.state();
+        std::iter::from_fn(|| state.lines.pop()).collect()
+    }
+
+    /// A runner begins to wait, or is gone; says whether another one is needed.
     #[must_use]
     pub(crate) fn waits(&self) -> bool {
         let mut state = self.state();

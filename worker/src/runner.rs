@@ -62,24 +62,39 @@ struct Runner {
     told: Instant,
     /// Something was woken and may not have run yet.
     woken: bool,
+    /// It counts among the line's runners: not while it waits, and not when the line is empty.
+    counts: bool,
+}
+
+/// Only a panic of the engine's own, or of something that it drops, ends a runner before its line is empty:
+/// that costs the item, which comes again, and not the worker.
+impl Drop for Runner {
+    fn drop(&mut self) {
+        if self.counts && self.executor.line.waits() {
+            Runner::start(self.executor.clone(), self.running.clone());
+        }
+    }
 }
 
 impl Runner {
     fn start(executor: Arc<Executor>, running: TaskTracker) {
         let tracker = running.clone();
-        let runner = Runner { executor, running, slot: None, told: Instant::now(), woken: false };
+        let told = Instant::now();
+        let runner = Runner { executor, running, slot: None, told, woken: false, counts: true };
         tracker.spawn(runner.run());
     }
 
     async fn run(mut self) {
         while let Some(ready) = self.executor.line.next() {
+            self.let_others().await;
+            // Behind that: a stop may have been heard meanwhile.
             let Some(slot) = self.take_slot(&ready).await else {
                 self.spawn(async move |executor| executor.hand_back(&ready.grip.held).await);
                 continue;
             };
-            self.let_others().await;
             self.run_item(ready, slot).await;
         }
+        self.counts = false;
         self.executor.writer.wake();
     }
 
@@ -111,11 +126,13 @@ impl Runner {
         // It may be long: what has ended shall not wait for it.
         self.executor.writer.wake();
         self.woken = true;
+        self.counts = false;
         if self.executor.line.waits() {
             Runner::start(self.executor.clone(), self.running.clone());
         }
         let output = until.await;
         self.executor.line.goes_on();
+        self.counts = true;
         output
     }
 

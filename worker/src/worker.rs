@@ -146,6 +146,11 @@ impl Worker {
         // Also after an error: what has not begun is handed back.
         stopping.cancel();
         closed.cancel();
+        // Whether or not a runner is free to do it.
+        for ready in self.executor.line.drain() {
+            let executor = self.executor.clone();
+            running.spawn(async move { executor.hand_back(&ready.grip.held).await });
+        }
         running.close();
         if timeout(settings.grace, running.wait()).await.is_err() {
             // Silence hands them on: the server gives them to another after `ack_wait`.

@@ -146,9 +146,10 @@ pub struct Worker {
     pub queue: String,
     /// Items run at once; `0` is four times the processors. Default `0`.
     pub concurrency: usize,
-    /// Most items of one lane held beyond those that run. Default `1000`.
+    /// Most items of one lane held beyond those that run. Default `4096`.
     pub prefetch: usize,
-    /// Most outcomes written and not yet acknowledged. Default `64`.
+    /// Most outcomes written and not yet acknowledged; while small groups come and go beside a giant,
+    /// 64 at most. Default `1000`.
     pub in_flight: usize,
     /// How long an item may run when it names no time itself. Default `5m`.
     #[serde(with = "humantime_serde")]

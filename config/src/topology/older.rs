@@ -1,6 +1,8 @@
 //! A namespace that was made before there were lanes, and how it is brought up to date.
 
-use async_nats::jetstream::consumer::pull;
+use std::collections::HashMap;
+
+use async_nats::jetstream::consumer::{self, pull};
 use async_nats::jetstream::stream::{Config, Stream, SubjectTransform};
 use futures_util::TryStreamExt;
 
@@ -22,9 +24,9 @@ pub(super) fn with_lanes(namespace: &Namespace, found: &Config, wanted: &Config)
     })
 }
 
-/// The consumers of a stream, sorted.
+/// The consumers of a stream, sorted by kind.
 pub(super) struct Consumers {
-    pub(super) names: Vec<String>,
+    pub(super) found: HashMap<String, consumer::Config>,
     /// Those that are handed a whole queue.
     pub(super) older: Vec<(String, Queue)>,
 }
@@ -36,11 +38,11 @@ pub(super) async fn consumers(
     let items = namespace.items_stream();
     let failed = |error| api(&format!("the consumers of {items}"), error);
     let found: Vec<_> = stream.consumers().try_collect().await.map_err(failed)?;
-    let mut consumers = Consumers { names: Vec::new(), older: Vec::new() };
+    let mut consumers = Consumers { found: HashMap::new(), older: Vec::new() };
     for consumer in found {
         match namespace.queue_without_lanes(&consumer.config.filter_subject) {
             Some(queue) => consumers.older.push((consumer.name, queue)),
-            None => consumers.names.push(consumer.name),
+            None => drop(consumers.found.insert(consumer.name, consumer.config)),
         }
     }
     Ok(consumers)

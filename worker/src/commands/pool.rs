@@ -17,6 +17,9 @@ use super::line;
 use super::program::Program;
 use crate::functions::timed_out;
 
+/// With a start that is farther away an item does not wait for it.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
 /// The children of one function.
 pub(super) struct Pool {
     program: Program,
@@ -142,6 +145,15 @@ impl Pool {
             let leave = locked(&self.backoff).start(Instant::now());
             match leave {
                 Ok(()) => break,
+                // An item that waits holds a slot that other functions could use.
+                Err(then) if then.duration_since(Instant::now()) > LONGEST_WAIT => {
+                    let name = &self.program.name;
+                    let message = format!(
+                        "the command of {name:?} ended without any answer each time that it was \
+                         started lately: the worker's log says how"
+                    );
+                    return Err(ItemError::new(ErrorKind::Failed, message));
+                }
                 Err(then) => sleep_until(then).await,
             }
         }
