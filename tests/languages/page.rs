@@ -7,8 +7,9 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use super::program::{root, tool};
+use super::program::{Language, root, tool};
 use crate::harness::{Engine, Server, eventually, within};
+use crate::processes::Process;
 
 /// A line that no program of the page prints.
 const END: &str = "--- the command has ended:";
@@ -70,11 +71,12 @@ struct Shell {
 
 impl Shell {
     fn start(settings: &Settings, nats: &str, dir: &std::path::Path) -> Shell {
-        let bin = std::path::Path::new(nats).parent().unwrap().to_str().unwrap();
+        let folder = |program| std::path::Path::new(program).parent().unwrap().to_str().unwrap();
+        let (bin, own) = (folder(nats), folder(env!("CARGO_BIN_EXE_jetiter")));
         let mut child = Command::new("bash")
             .env_clear()
             .env("NATS_URL", &settings.server)
-            .env("PATH", format!("{bin}:/usr/local/bin:/usr/bin:/bin"))
+            .env("PATH", format!("{bin}:{own}:/usr/local/bin:/usr/bin:/bin"))
             .env("HOME", dir)
             .current_dir(dir)
             .stdin(Stdio::piped())
@@ -114,14 +116,49 @@ async fn is_listening(port: u16, subject: &str) -> bool {
     answer.contains(subject)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_page_of_the_nats_cli_is_true() {
-    let Some(nats) = tool("nats", &[]) else { return };
-    // The page names the namespace that everybody has, so it needs a server of its own.
+/// A server of its own, since the pages name the namespace that everybody has, with its monitoring port,
+/// and an engine.
+async fn engine() -> (Server, u16, Engine, [Process; 2]) {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let server = Server::start(&["-js", "-m", &port.to_string()]);
     let engine = Engine::on(Settings { server: server.url.clone(), ..Settings::default() }).await;
-    let (_worker, _collator) = (engine.process(&["worker"]), engine.collator_process());
+    let processes = [engine.process(&["worker"]), engine.collator_process()];
+    (server, port, engine, processes)
+}
+
+/// Every command of these pages ends well, but for those that build and start what is tested here.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_of_the_readme_and_of_the_page_of_languages_do_as_they_are() {
+    let Some(nats) = tool("nats", &[]) else { return };
+    if Language::Python.program().is_none() {
+        return;
+    }
+    let (_server, _port, engine, _processes) = engine().await;
+    let dir = tempfile::tempdir().unwrap();
+    for (page, dir, least) in [("README.md", dir.path(), 8), ("docs/languages.md", root(), 2)] {
+        let shell = tokio::sync::Mutex::new(Shell::start(&engine.settings, &nats, dir));
+        let text = std::fs::read_to_string(root().join(page)).unwrap();
+        let mut ran = 0;
+        for Step { command, .. } in steps(&text) {
+            let elsewhere = ["make ", "cargo ", "export ", "jetiter up"];
+            if elsewhere.iter().any(|word| command.starts_with(word)) {
+                continue;
+            }
+            // A list is there a moment after its seal.
+            let reads = command.contains("object get") || command.contains(" read ");
+            let run = async || shell.lock().await.run(&command).await.0;
+            let well = if reads { super::patient(run).await } else { run().await };
+            assert!(well, "{page}: {command}");
+            ran += 1;
+        }
+        assert!(ran >= least, "{page}: {ran}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_the_nats_cli_is_true() {
+    let Some(nats) = tool("nats", &[]) else { return };
+    let (_server, port, engine, _processes) = engine().await;
 
     let page = std::fs::read_to_string(root().join("docs/nats-cli.md")).unwrap();
     let steps = steps(&page);
