@@ -19,7 +19,7 @@ demo: need-cargo ## run the demonstration: a map over a nats-server of its own
 
 # Most tests wait for something most of the time: more of them at once than there are cores.
 # The cargo test run comes last and nothing is printed after it: its closing lines are what counts.
-test: lint ## all that CI runs: lint, then every test against a real nats-server
+test: lint ## what CI runs behind the demonstration: lint, then every test against a real nats-server
 	@server="$$(tools/nats-server)"; \
 	export JETITER_NATS_SERVER="$$server"; \
 	tools/faketime >/dev/null || test -z "$${CI:-}"; \

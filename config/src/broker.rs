@@ -111,8 +111,8 @@ impl Broker {
     }
 
     /// Publishes messages of one stream, each stored only if those before it were, and waits until all
-    /// are. A refusal other than [`Refusal::Already`], which speaks of the last one, and
-    /// [`Refusal::NoBursts`] leaves open how many are stored.
+    /// are. A refusal leaves open how many of those before the refused one will stay, but for
+    /// [`Refusal::NoBursts`]: none.
     pub async fn burst(&self, messages: Vec<Outgoing>) -> Result<(), Refusal> {
         self.publisher().await?.burst(messages).await?.await.map(drop)
     }

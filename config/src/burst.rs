@@ -24,8 +24,8 @@ pub struct Outgoing {
 const SUFFIX: &str = "$FI";
 
 impl Publisher {
-    /// Sends the messages; the future ends with the server's word on all of them. A refusal other than
-    /// [`Refusal::Already`], which speaks of the last one, leaves open how many are stored.
+    /// Sends the messages; the future ends with the server's word on all of them. A refusal leaves open how
+    /// many of those before the refused one will stay: on replicas they may be on their way.
     pub(crate) async fn burst(&self, messages: Vec<Outgoing>) -> Result<Publishing, Refusal> {
         let publishing = self.begin();
         let (count, number) = (messages.len(), publishing.number());

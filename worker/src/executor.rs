@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::arrival::{Arrival, Kind};
-use crate::ends::Ends;
 use crate::functions::Functions;
 use crate::hand::{Hand, Origin};
 use crate::line::{Line, Ready};
@@ -29,8 +28,6 @@ pub(crate) const SUSPECT: u64 = 3;
 pub(crate) struct Executor {
     pub(crate) broker: Broker,
     pub(crate) functions: Functions,
-    /// Which groups ended before all of their items had run.
-    pub(crate) ends: Ends,
     pub(crate) settings: settings::Worker,
     /// The worker's name in records.
     pub(crate) name: String,

@@ -17,7 +17,6 @@ use tokio::task::yield_now;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::ends::Ends;
 use crate::executor::Executor;
 use crate::functions::Functions;
 use crate::hand::{Hand, Held};
@@ -44,10 +43,8 @@ async fn executor() -> Arc<Executor> {
     let cache = json!({ "created": "then", "state": state, "config": { "max_bytes": -1 } });
     let settings = settings::Worker::default();
     let shares = Shares::new(1, settings.prefetch, Box::new(|| false));
-    let broker = broker().await;
     Arc::new(Executor {
-        ends: Ends::new(&broker),
-        broker,
+        broker: broker().await,
         functions: Functions::new().function("f", |x: f64| x + 1.0),
         name: "host-1234".to_owned(),
         hand: Arc::new(Hand::new()),

@@ -66,11 +66,11 @@ struct Runner {
     counts: bool,
 }
 
-/// Only a panic of the engine's own, or of something that it drops, ends a runner before its line is empty:
-/// that costs the item, which comes again, and not the worker.
+/// A panic of the engine's own, or of something that it drops, costs the item, which comes again, and not the
+/// worker. A runtime that ends drops its runners too, and there no other one can begin.
 impl Drop for Runner {
     fn drop(&mut self) {
-        if self.counts && self.executor.line.waits() {
+        if self.counts && std::thread::panicking() && self.executor.line.waits() {
             Runner::start(self.executor.clone(), self.running.clone());
         }
     }

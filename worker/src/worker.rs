@@ -63,6 +63,8 @@ pub struct Worker {
     executor: Arc<Executor>,
     queue: Queue,
     ack_wait: Duration,
+    /// Which groups ended before all of their items had run.
+    ends: Ends,
     signatures: Vec<Signature>,
 }
 
@@ -92,7 +94,6 @@ impl Worker {
         let executor = Executor {
             broker: broker.clone(),
             functions,
-            ends,
             name: name(),
             hand: Arc::new(Hand::new()),
             shares: Shares::new(concurrency, settings.worker.prefetch, Box::new(waiting)),
@@ -105,7 +106,7 @@ impl Worker {
             closed: CancellationToken::new(),
             settings: settings.worker.clone(),
         };
-        Ok(Worker { executor: Arc::new(executor), queue, ack_wait, signatures })
+        Ok(Worker { executor: Arc::new(executor), queue, ack_wait, ends, signatures })
     }
 
     /// Works until `stop` ends. Then nothing more is pulled, what has not begun is handed back
@@ -119,7 +120,7 @@ impl Worker {
             ended = self.work(&running, stop) => ended,
             () = self.keep_hand_alive(&running) => Ok(()),
             () = writing.run() => Ok(()),
-            never = self.executor.ends.follow() => match never {},
+            never = self.ends.follow() => match never {},
             never = tell_serving(&self.executor.broker, &self.queue, &self.signatures) => match never {},
             error = self.watch_cache() => Err(error),
         };

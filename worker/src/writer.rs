@@ -144,9 +144,8 @@ impl Writing {
         let client = &executor.broker.client;
         let inbox = client.new_inbox();
         let answers = client.subscribe(format!("{inbox}.*")).await;
-        let what = || "the inbox of the answers".to_owned();
         let refused = |error: SubscribeError| jetiter_config::Error::Api {
-            what: what(),
+            what: "listening for the answers to writes".to_owned(),
             reason: error.to_string(),
         };
         Ok(Writing {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use async_nats::HeaderMap;
 use async_nats::jetstream::object_store::ObjectInfo;
+use async_nats::{HeaderMap, Subject};
 use jetiter_config::broker::{ApiError, Outgoing, Refusal};
 use jetiter_config::crash_point;
 use jetiter_config::names::{Entry as Key, Mark, records_object};
@@ -110,7 +110,7 @@ impl Collation {
             }
             let (subject, payload) = (subject.as_str().into(), payload.clone().into());
             let metadata = Outgoing { subject, headers, payload };
-            let with_chunks = !chunks.is_empty();
+            let sent: Vec<_> = chunks.iter().map(|chunk| chunk.subject.clone()).collect();
             let refusal = match self.store_behind(std::mem::take(&mut chunks), metadata).await {
                 Ok(()) => return Ok(Published::Stored { over: expected != 0 }),
                 Err(refusal) => refusal,
@@ -126,8 +126,8 @@ impl Collation {
                 Some((_, found)) if !found.deleted && matches!(claim, Claim::Decision(_)) => {
                     return Ok(Published::Taken(Box::new(found)));
                 }
-                // Nobody knows which of the chunks are stored; the next try has chunks of its own.
-                _ if expected == before || (with_chunks && refusal != Refusal::Already) => {
+                // The next try has chunks of its own.
+                _ if expected == before || !self.are_stored(&sent).await? => {
                     return Err(Failed::Again(format!("the result is not stored: {refusal:?}")));
                 }
                 // Deleted by somebody, or to be replaced: behind it is its place. The claim is
@@ -136,6 +136,19 @@ impl Collation {
                 _ => return Ok(Published::Void),
             }
         }
+    }
+
+    /// Whether these chunks are there, by the leader's word: a burst that was refused does not say how many
+    /// of its messages will stay.
+    async fn are_stored(&self, chunks: &[Subject]) -> Result<bool, Failed> {
+        let results = self.broker.namespace.results_stream();
+        for chunk in chunks {
+            let found = self.broker.last_message(&results, chunk).await;
+            if found.map_err(|error| error.to_string())?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// One round trip for a small result: its metadata is stored only if its chunks were.
